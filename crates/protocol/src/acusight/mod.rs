@@ -1,0 +1,42 @@
+//! Acusight: edge devices that run vision models.
+//!
+//! Sources: `acusight-agent-heartbeat` and `acusight-image-notify`, two OpenAPI 3.0 fragments; the names of
+//! the components are theirs (`handlers.CheckinRequest`, `models.DeviceAction`).
+//!
+//! # Quirks: do not spread
+//! * No status 401 is documented although a key is required; we answer 401 in the flat envelope.
+//! * Nothing in an action or an annotation is required, and a Go server sends null for an empty list.
+//! * An action's id is an integer here and a string on older pages (AC-3).
+//! * A device that the key does not cover is 404 on check-in and 400 on notify.
+
+mod auth;
+mod checkin;
+mod envelope;
+mod notify_image;
+
+pub use auth::{DeviceKey, DeviceKeyAuth};
+pub use checkin::{ActionKind, ActionStatus, Checkin, CheckinRequest, CheckinResponse, DeviceAction, DeviceRequest};
+pub use envelope::ErrorMap;
+pub use notify_image::{AnnotationData, ImageNotificationRequest, ImageNotificationResponse, NotifyImage};
+
+use crate::Vendor;
+
+/// The vendor.
+#[derive(Debug, Clone, Copy)]
+pub struct Acusight;
+
+impl Vendor for Acusight {
+    const ID: &'static str = "acusight";
+    const NAME: &'static str = "Acusight";
+    const BASE: &'static str = "/api";
+    type Error = ErrorMap;
+}
+
+crate::text_id! {
+    /// A device's id, such as `ABCD:1234:5678:EFGH`: opaque, often the id of its Docker daemon.
+    pub struct DeviceId;
+    /// A model's id.
+    pub struct ModelId;
+    /// An image's id, given at its notification.
+    pub struct ImageId;
+}

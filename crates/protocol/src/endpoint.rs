@@ -1,0 +1,131 @@
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::{Auth, Envelope, Fault, Params, Reply, Request};
+
+/// One operation, stated once: what the client sends, the server mounts and the documents publish.
+///
+/// Implemented by a marker type that carries the operation's name, such as `acusight::Checkin`.
+pub trait Endpoint: Sized + Send + Sync + 'static {
+    /// Whose operation it is.
+    type Vendor: Vendor;
+    /// How the caller says who it is.
+    type Auth: Auth;
+    /// What the request carries besides its body and credentials.
+    type Params: Params;
+    /// The request's body.
+    type Request: Request;
+    /// The answers that mean success.
+    type Reply: Reply;
+    /// The shape of the answers that do not.
+    type Error: Envelope;
+
+    /// Our name for the operation, `vendor.operation`.
+    const ID: &'static str;
+    /// The source's own operation id, where it has one.
+    const OPERATION_ID: Option<&'static str> = None;
+    /// The method of the request line.
+    const METHOD: Method;
+    /// The path below the vendor's base, parameters in braces.
+    const PATH: &'static str;
+    /// Other paths under which deployed peers send the same request.
+    const ALIASES: &'static [&'static str] = &[];
+    /// Where the source describes it.
+    const SOURCE: Source;
+    /// The most bytes that a request body may have.
+    const BODY_LIMIT: usize = 256 * 1024;
+    /// The failures that the source documents.
+    const FAILURES: &'static [Documented];
+
+    /// The status under which a fault leaves; an operation whose source differs from its siblings says so
+    /// here.
+    #[must_use]
+    fn status(fault: &Fault) -> StatusCode {
+        Self::Error::status(fault)
+    }
+}
+
+/// A vendor: what its operations share.
+pub trait Vendor: Send + Sync + 'static {
+    /// Short name, as used in operation ids and mounts.
+    const ID: &'static str;
+    /// The vendor's own name.
+    const NAME: &'static str;
+    /// Path between a server's address and the paths of the operations.
+    const BASE: &'static str;
+    /// The envelope of answers to requests that reach no operation.
+    type Error: Envelope;
+
+    /// What a request that reaches no operation is told.
+    ///
+    /// Most vendors answer every stranger alike; one hides its routes from callers without credentials.
+    #[must_use]
+    fn unrouted(_headers: &HeaderMap) -> Fault {
+        Fault::NoRoute
+    }
+}
+
+/// The place in the vendor's documentation that an operation was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// The document's name.
+    pub document: &'static str,
+    /// The place in it: a heading, or a JSON pointer in an OpenAPI document.
+    pub place: &'static str,
+}
+
+impl Source {
+    /// Names a document and a place in it.
+    #[must_use]
+    pub const fn new(document: &'static str, place: &'static str) -> Self {
+        Self { document, place }
+    }
+}
+
+/// A failure that a source documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Documented {
+    /// Its status.
+    pub status: u16,
+    /// When it is sent.
+    pub when: &'static str,
+}
+
+impl Documented {
+    /// Names a status and when it is sent.
+    #[must_use]
+    pub const fn new(status: u16, when: &'static str) -> Self {
+        Self { status, when }
+    }
+}
+
+/// A request of an operation, without its credentials.
+pub struct Call<E: Endpoint> {
+    /// Path, query and header parameters.
+    pub params: E::Params,
+    /// The body.
+    pub body: <E::Request as Request>::Body,
+}
+
+impl<E: Endpoint<Params = ()>> Call<E> {
+    /// A call of an operation that has no parameters.
+    pub const fn new(body: <E::Request as Request>::Body) -> Self {
+        Self { params: (), body }
+    }
+}
+
+impl<E: Endpoint> Call<E> {
+    /// A call with parameters.
+    pub const fn with(params: E::Params, body: <E::Request as Request>::Body) -> Self {
+        Self { params, body }
+    }
+}
+
+impl<E: Endpoint> std::fmt::Debug for Call<E>
+where
+    E::Params: std::fmt::Debug,
+    <E::Request as Request>::Body: std::fmt::Debug,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct(E::ID).field("params", &self.params).field("body", &self.body).finish()
+    }
+}

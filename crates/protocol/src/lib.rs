@@ -1,0 +1,34 @@
+//! Typed wire models of four fleet check-in protocols: Acusight, ZStack agents, AgentMC, ProjectAchilles.
+//!
+//! An operation is a type that implements [`Endpoint`]: its method, path, credentials, parameters, request,
+//! reply and error envelope stand in one file and nowhere else. [`for_each_endpoint!`] is the one list of
+//! them. [`codec`] turns calls and replies into bytes and back, for both roles.
+//!
+//! # Invariants
+//! * No async, no IO, no clock, no randomness: where a time is needed it is an argument.
+//! * Every status code is chosen here, from a [`Fault`], by the vendor's [`Envelope`] or its endpoint.
+//! * Readers ignore members that they do not know, and keep them where a source declares an object open.
+//! * A secret never shows itself: no `Display`, a redacted `Debug`.
+
+mod auth;
+pub mod codec;
+mod endpoint;
+mod error;
+mod operations;
+mod params;
+mod reply;
+mod request;
+pub mod wire;
+
+#[cfg(feature = "acusight")]
+pub mod acusight;
+
+#[doc(hidden)]
+pub mod private;
+
+pub use auth::{Auth, AuthHeader, NoAuth};
+pub use endpoint::{Call, Documented, Endpoint, Source, Vendor};
+pub use error::{Envelope, Fault, FaultKind, Place, Refusal, RetryAfter, Subject, Violation, Violations};
+pub use params::{Param, ParamPlace, Params};
+pub use reply::{Content, JsonOr204, MarksRepeats, Repeatable, Reply, Shape, TASK_STATE};
+pub use request::{Json, NoBody, Request};

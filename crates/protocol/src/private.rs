@@ -1,0 +1,50 @@
+//! What the exported macros need; not for use.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{self, Deserializer, Visitor};
+
+/// A word that no source lists.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Unlisted(Box<str>);
+
+impl Unlisted {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(word: &str) -> Self {
+        Self(word.into())
+    }
+    #[doc(hidden)]
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Reads a word without owning it first: known words cost no allocation.
+#[doc(hidden)]
+pub fn word<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(deserializer: D) -> Result<T, D::Error> {
+    struct WordVisitor<T>(PhantomData<T>);
+    impl<T: for<'a> From<&'a str>> Visitor<'_> for WordVisitor<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+            Ok(T::from(word))
+        }
+    }
+    deserializer.deserialize_str(WordVisitor(PhantomData))
+}
+
+/// Text of a header, if it is visible ASCII.
+#[doc(hidden)]
+pub fn header<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Owns what has to be.
+#[doc(hidden)]
+pub type Text<'a> = Cow<'a, str>;

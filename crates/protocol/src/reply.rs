@@ -1,0 +1,138 @@
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Json, Violation, codec};
+
+/// The answers of an operation that mean success.
+pub trait Reply: Send + Sync + 'static {
+    /// What a handler returns and a caller gets.
+    type Value: Send + 'static;
+    /// The answers in plain terms, the usual one first.
+    const SHAPES: &'static [Shape];
+
+    /// Writes an answer.
+    ///
+    /// # Errors
+    /// A value that JSON cannot carry, such as NaN.
+    fn write(value: &Self::Value) -> Result<Response<Bytes>, serde_json::Error>;
+
+    /// Reads an answer whose status means success.
+    ///
+    /// # Errors
+    /// The answer has none of the shapes.
+    fn read(response: &Response<Bytes>) -> Result<Self::Value, Violation>;
+}
+
+/// One answer in plain terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Its status.
+    pub status: u16,
+    /// What it carries.
+    pub content: Content,
+    /// Its headers beyond those of HTTP itself.
+    pub headers: &'static [&'static str],
+}
+
+/// What an answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// JSON of the reply's type.
+    Json,
+    /// Nothing.
+    Nothing,
+    /// Bytes of a file.
+    Bytes,
+}
+
+/// Builds an answer with a JSON body.
+pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Response<Bytes>, serde_json::Error> {
+    let mut response = Response::new(Bytes::from(serde_json::to_vec(value)?));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(codec::JSON));
+    Ok(response)
+}
+
+const fn status(code: u16) -> StatusCode {
+    match StatusCode::from_u16(code) {
+        Ok(status) => status,
+        Err(_) => panic!("not a status code"),
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static, const STATUS: u16> Reply for Json<T, STATUS> {
+    type Value = T;
+    const SHAPES: &'static [Shape] = &[Shape { status: STATUS, content: Content::Json, headers: &[] }];
+
+    fn write(value: &T) -> Result<Response<Bytes>, serde_json::Error> {
+        json(const { status(STATUS) }, value)
+    }
+    fn read(response: &Response<Bytes>) -> Result<T, Violation> {
+        codec::from_json(response.body())
+    }
+}
+
+/// 200 with JSON, or 204 with nothing. An empty body counts as nothing whatever the status.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonOr204<T>(PhantomData<fn() -> T>);
+
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Reply for JsonOr204<T> {
+    type Value = Option<T>;
+    const SHAPES: &'static [Shape] = &[
+        Shape { status: 200, content: Content::Json, headers: &[] },
+        Shape { status: 204, content: Content::Nothing, headers: &[] },
+    ];
+
+    fn write(value: &Option<T>) -> Result<Response<Bytes>, serde_json::Error> {
+        match value {
+            Some(value) => json(StatusCode::OK, value),
+            None => {
+                let mut response = Response::new(Bytes::new());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                Ok(response)
+            }
+        }
+    }
+    fn read(response: &Response<Bytes>) -> Result<Option<T>, Violation> {
+        if response.status() == StatusCode::NO_CONTENT || response.body().is_empty() {
+            return Ok(None);
+        }
+        codec::from_json(response.body()).map(Some)
+    }
+}
+
+/// 200 with JSON which says when the request had been answered before, and then carries
+/// `F0-Task-State: terminal-idempotent`.
+#[derive(Debug, Clone, Copy)]
+pub struct Repeatable<T>(PhantomData<fn() -> T>);
+
+/// A body that knows whether it answers a repeated request.
+pub trait MarksRepeats {
+    /// Whether the request had been answered before.
+    fn is_repeat(&self) -> bool;
+}
+
+/// The header that marks the answer to a repeated request.
+pub const TASK_STATE: &str = "F0-Task-State";
+
+impl<T: MarksRepeats + Serialize + DeserializeOwned + Send + Sync + 'static> Reply for Repeatable<T> {
+    type Value = T;
+    const SHAPES: &'static [Shape] =
+        &[Shape { status: 200, content: Content::Json, headers: &[TASK_STATE] }];
+
+    fn write(value: &T) -> Result<Response<Bytes>, serde_json::Error> {
+        let mut response = json(StatusCode::OK, value)?;
+        if value.is_repeat() {
+            let name = http::HeaderName::from_static("f0-task-state");
+            response.headers_mut().insert(name, http::HeaderValue::from_static("terminal-idempotent"));
+        }
+        Ok(response)
+    }
+    fn read(response: &Response<Bytes>) -> Result<T, Violation> {
+        codec::from_json(response.body())
+    }
+}

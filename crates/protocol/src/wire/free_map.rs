@@ -1,0 +1,45 @@
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// An object whose members the source leaves open. Kept whole and in the order of its keys.
+///
+/// It holds what a stranger sent: its size is bounded by the body limit of its operation and its depth by
+/// the JSON parser (128 levels).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FreeMap(pub BTreeMap<String, Value>);
+
+impl Deref for FreeMap {
+    type Target = BTreeMap<String, Value>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for FreeMap {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for FreeMap {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(members: I) -> Self {
+        Self(members.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for FreeMap {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FreeMap".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "object", "additionalProperties": true })
+    }
+}

@@ -1,0 +1,43 @@
+//! The field shapes that the four vendors' messages are made of: one spelling for each.
+//!
+//! | the source says | Rust |
+//! |---|---|
+//! | required | `T` |
+//! | required, may be null | [`OrNull<T>`], `#[serde(default)]` |
+//! | optional | `Option<T>`, default, skipped when `None`; null reads as absent |
+//! | integer | a Rust integer read by [`int`] |
+//! | number | [`Number`] |
+//! | number, or digits in a string | [`Number`] read by [`digits`] |
+//! | list that may be null | `Vec<T>` read by [`null_as_default`] |
+//! | open object | [`FreeMap`] |
+//! | text or object, text or bool | [`TextOr<T>`] |
+//! | one or several | [`OneOrMany<T>`] |
+//! | a word | [`open_enum!`](crate::open_enum) |
+//! | time | [`Timestamp`] |
+//! | id, digest | a newtype of text ([`text_id!`](crate::text_id)) |
+//! | key, token | a newtype that never shows itself ([`secret!`](crate::secret)) |
+//! | JSON text inside a string | [`JsonText`] |
+//!
+//! None of them uses an untagged enum: those buffer their input, lose the place of a fault, and misread
+//! numbers when a dependent switches serde_json's `arbitrary_precision` on.
+
+mod free_map;
+mod json_text;
+mod number;
+mod or_null;
+mod scalar;
+mod text;
+mod timestamp;
+mod union;
+
+pub use free_map::FreeMap;
+pub use json_text::JsonText;
+pub use number::Number;
+pub use or_null::{OrNull, null_as_default};
+pub use scalar::{digits, int};
+pub use text::Word;
+pub use timestamp::Timestamp;
+pub use union::{IntOrText, OneOrMany, TextOr};
+
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;

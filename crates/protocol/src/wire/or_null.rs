@@ -1,0 +1,53 @@
+use std::ops::{Deref, DerefMut};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A member that must be there and may be null.
+///
+/// Always written; a peer that leaves the member out is read as if it had sent null, provided the field
+/// carries `#[serde(default)]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transparent))]
+#[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+pub struct OrNull<T>(pub Option<T>);
+
+impl<T> OrNull<T> {
+    /// Null.
+    pub const NULL: Self = Self(None);
+}
+
+impl<T> Default for OrNull<T> {
+    fn default() -> Self {
+        Self::NULL
+    }
+}
+
+impl<T> From<Option<T>> for OrNull<T> {
+    fn from(value: Option<T>) -> Self {
+        Self(value)
+    }
+}
+
+impl<T> Deref for OrNull<T> {
+    type Target = Option<T>;
+    fn deref(&self) -> &Option<T> {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for OrNull<T> {
+    fn deref_mut(&mut self) -> &mut Option<T> {
+        &mut self.0
+    }
+}
+
+/// Reads null as the type's default, for lists and maps that a Go or PHP peer sends as null when empty.
+///
+/// # Errors
+/// Whatever reading a `T` fails with.
+pub fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

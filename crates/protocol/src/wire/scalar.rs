@@ -1,0 +1,180 @@
+//! Numbers as peers really write them.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
+
+/// The key under which serde_json hands numbers to `deserialize_any` when some crate in the build has
+/// switched `arbitrary_precision` on.
+const ARBITRARY_PRECISION: &str = "$serde_json::private::Number";
+
+/// A JSON number (or digits in a string) before it is fitted into a Rust type.
+enum Scalar {
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+}
+
+impl Scalar {
+    /// Reads number text; exact for integers that fit 64 bits.
+    fn parse(text: &str) -> Option<Self> {
+        if let Ok(n) = text.parse() {
+            return Some(Self::Unsigned(n));
+        }
+        if let Ok(n) = text.parse() {
+            return Some(Self::Signed(n));
+        }
+        // `f64::from_str` also takes "inf", "nan" and a leading plus, none of which is a JSON number.
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+        let n: f64 = if plain && !text.starts_with('+') { text.parse().ok()? } else { return None };
+        n.is_finite().then_some(Self::Float(n))
+    }
+}
+
+struct ScalarVisitor {
+    /// Whether digits inside a string count.
+    text: bool,
+    expecting: &'static str,
+}
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Unsigned(n))
+    }
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Signed(n))
+    }
+    fn visit_f64<E: de::Error>(self, n: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Float(n))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+        if self.text && let Some(scalar) = Scalar::parse(text) {
+            return Ok(scalar);
+        }
+        Err(E::invalid_type(Unexpected::Str(text), &self))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+        if map.next_key::<String>()?.as_deref() == Some(ARBITRARY_PRECISION) {
+            let text: String = map.next_value()?;
+            return Scalar::parse(&text).ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&text), &self));
+        }
+        Err(de::Error::invalid_type(Unexpected::Map, &self))
+    }
+}
+
+/// Integers: `640`, `640.0` and `6.4e2` are the same JSON integer; `640` is what we write.
+pub mod int {
+    use super::{Deserializer, Scalar, ScalarVisitor, Unexpected, de};
+    use serde::Deserialize;
+
+    /// Integers that a wire type may hold.
+    pub trait Integer: TryFrom<u64> + TryFrom<i64> {
+        /// What a fault says was expected.
+        const EXPECTING: &'static str;
+    }
+    macro_rules! integers { ($($t:ident)*) => { $(
+        impl Integer for $t { const EXPECTING: &'static str = concat!("an integer (", stringify!($t), ")"); }
+    )* } }
+    integers! { u8 u16 u32 u64 i32 i64 }
+
+    /// A whole `f64` is exact as an integer only below 2⁵³.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+
+    #[expect(clippy::cast_possible_truncation, reason = "whole and below 2⁵³, tested in the same line")]
+    fn fit<T: Integer, E: de::Error>(scalar: &Scalar) -> Result<T, E> {
+        let (fitted, seen) = match *scalar {
+            Scalar::Unsigned(n) => (T::try_from(n).ok(), Unexpected::Unsigned(n)),
+            Scalar::Signed(n) => (T::try_from(n).ok(), Unexpected::Signed(n)),
+            Scalar::Float(n) if n.fract() == 0.0 && n.abs() < EXACT => {
+                (T::try_from(n as i64).ok(), Unexpected::Float(n))
+            }
+            Scalar::Float(n) => (None, Unexpected::Float(n)),
+        };
+        fitted.ok_or_else(|| E::invalid_value(seen, &T::EXPECTING))
+    }
+
+    /// Reads an integer.
+    ///
+    /// # Errors
+    /// Not a number, a fraction, or out of the range of `T`.
+    pub fn deserialize<'de, D: Deserializer<'de>, T: Integer>(deserializer: D) -> Result<T, D::Error> {
+        // The hint keeps serde_json on its fast path, where `arbitrary_precision` changes nothing.
+        let scalar = deserializer.deserialize_i64(ScalarVisitor { text: false, expecting: T::EXPECTING })?;
+        fit(&scalar)
+    }
+
+    struct Wrapped<T>(T);
+    impl<'de, T: Integer> Deserialize<'de> for Wrapped<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserialize(deserializer).map(Self)
+        }
+    }
+
+    /// Reads an integer or null, as [`deserialize`].
+    ///
+    /// # Errors
+    /// As [`deserialize`].
+    pub fn option<'de, D: Deserializer<'de>, T: Integer>(deserializer: D) -> Result<Option<T>, D::Error> {
+        Ok(Option::<Wrapped<T>>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
+    }
+
+    /// Reads an integer or null into an [`OrNull`](crate::wire::OrNull), as [`deserialize`].
+    ///
+    /// # Errors
+    /// As [`deserialize`].
+    pub fn or_null<'de, D: Deserializer<'de>, T: Integer>(
+        deserializer: D,
+    ) -> Result<crate::wire::OrNull<T>, D::Error> {
+        option(deserializer).map(crate::wire::OrNull)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a JSON number without a stated range is a double")]
+fn widen(scalar: &Scalar) -> f64 {
+    match *scalar {
+        Scalar::Unsigned(n) => n as f64,
+        Scalar::Signed(n) => n as f64,
+        Scalar::Float(n) => n,
+    }
+}
+
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let visitor = ScalarVisitor { text: false, expecting: "a number" };
+    deserializer.deserialize_f64(visitor).map(|scalar| widen(&scalar))
+}
+
+/// Numbers that some peers write as digits in a string (PROTOCOLS ZS-1, ZS-2).
+pub mod digits {
+    use super::{Deserializer, ScalarVisitor, widen};
+    use crate::wire::Number;
+    use serde::Deserialize;
+
+    /// Reads a number, or digits in a string.
+    ///
+    /// # Errors
+    /// Neither a number nor number text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+        let visitor = ScalarVisitor { text: true, expecting: "a number, or digits in a string" };
+        deserializer.deserialize_any(visitor).map(|scalar| Number::new(widen(&scalar)))
+    }
+
+    struct Wrapped(Number);
+    impl<'de> Deserialize<'de> for Wrapped {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserialize(deserializer).map(Self)
+        }
+    }
+
+    /// Reads a number, digits in a string, or null.
+    ///
+    /// # Errors
+    /// As [`deserialize`].
+    pub fn option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Number>, D::Error> {
+        Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
+    }
+}

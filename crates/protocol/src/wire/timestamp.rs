@@ -1,0 +1,78 @@
+use std::fmt;
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A time as a peer wrote it.
+///
+/// The text is kept and resent as it came; [`parse`](Self::parse) understands RFC 3339 of any precision and
+/// zone, and SQL text (`2026-03-21 14:30:00`, UTC; PROTOCOLS PA-11). A message is never refused because a
+/// time in it is odd, except where a rule checks a window.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+pub struct Timestamp(String);
+
+impl Timestamp {
+    /// Keeps a text as a time; nothing says that it is one.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// A time to the second, `2026-03-21T14:30:00Z`.
+    #[must_use]
+    pub fn seconds(time: DateTime<Utc>) -> Self {
+        Self(time.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+
+    /// A time to the millisecond, `2026-03-21T14:30:00.120Z`.
+    #[must_use]
+    pub fn millis(time: DateTime<Utc>) -> Self {
+        Self(time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+
+    /// The text as it stands on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The instant meant, or `None` if the text is no time that we know.
+    #[must_use]
+    pub fn parse(&self) -> Option<DateTime<Utc>> {
+        parse(&self.0)
+    }
+}
+
+/// Reads RFC 3339 of any precision and zone, or SQL text taken as UTC.
+pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.with_timezone(&Utc));
+    }
+    NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok().map(|time| time.and_utc())
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self::millis(time)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string" })
+    }
+}
