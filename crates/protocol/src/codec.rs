@@ -75,8 +75,9 @@ pub fn encode<E: Endpoint>(
     }
     let mut request = http::Request::new(E::Request::write(&call.body)?);
     *request.method_mut() = E::METHOD;
-    *request.uri_mut() =
-        format!("{base}{path}").parse().map_err(|invalid: http::uri::InvalidUri| EncodeError::Address(invalid.into()))?;
+    *request.uri_mut() = format!("{base}{path}")
+        .parse()
+        .map_err(|invalid: http::uri::InvalidUri| EncodeError::Address(invalid.into()))?;
     E::Auth::attach(credentials, now, &mut headers).map_err(EncodeError::Header)?;
     headers.insert(header::ACCEPT, HeaderValue::from_static(JSON));
     if let Some(media) = E::Request::MEDIA {

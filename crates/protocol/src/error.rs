@@ -280,7 +280,9 @@ impl fmt::Display for Violations {
 }
 
 /// The shape in which a vendor says that a request failed.
-pub trait Envelope: Serialize + DeserializeOwned + fmt::Debug + Clone + PartialEq + Send + Sync + 'static {
+pub trait Envelope:
+    Serialize + DeserializeOwned + fmt::Debug + Clone + PartialEq + Send + Sync + 'static
+{
     /// The status under which a fault leaves.
     #[must_use]
     fn status(fault: &Fault) -> StatusCode {

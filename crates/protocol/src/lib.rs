@@ -20,8 +20,14 @@ mod reply;
 mod request;
 pub mod wire;
 
+#[cfg(feature = "achilles")]
+pub mod achilles;
 #[cfg(feature = "acusight")]
 pub mod acusight;
+#[cfg(feature = "agentmc")]
+pub mod agentmc;
+#[cfg(feature = "zstack")]
+pub mod zstack;
 
 #[doc(hidden)]
 pub mod private;
@@ -30,5 +36,5 @@ pub use auth::{Auth, AuthHeader, NoAuth};
 pub use endpoint::{Call, Documented, Endpoint, Source, Vendor};
 pub use error::{Envelope, Fault, FaultKind, Place, Refusal, RetryAfter, Subject, Violation, Violations};
 pub use params::{Param, ParamPlace, Params};
-pub use reply::{Content, JsonOr204, MarksRepeats, Repeatable, Reply, Shape, TASK_STATE};
+pub use reply::{Content, JsonOr204, JsonReading204, MarksRepeats, Repeatable, Reply, Shape, TASK_STATE};
 pub use request::{Json, NoBody, Request};

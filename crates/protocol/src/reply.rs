@@ -50,7 +50,10 @@ pub enum Content {
 }
 
 /// Builds an answer with a JSON body.
-pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Response<Bytes>, serde_json::Error> {
+pub(crate) fn json<T: Serialize>(
+    status: StatusCode,
+    value: &T,
+) -> Result<Response<Bytes>, serde_json::Error> {
     let mut response = Response::new(Bytes::from(serde_json::to_vec(value)?));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(codec::JSON));
@@ -121,8 +124,7 @@ pub const TASK_STATE: &str = "F0-Task-State";
 
 impl<T: MarksRepeats + Serialize + DeserializeOwned + Send + Sync + 'static> Reply for Repeatable<T> {
     type Value = T;
-    const SHAPES: &'static [Shape] =
-        &[Shape { status: 200, content: Content::Json, headers: &[TASK_STATE] }];
+    const SHAPES: &'static [Shape] = &[Shape { status: 200, content: Content::Json, headers: &[TASK_STATE] }];
 
     fn write(value: &T) -> Result<Response<Bytes>, serde_json::Error> {
         let mut response = json(StatusCode::OK, value)?;
@@ -134,5 +136,21 @@ impl<T: MarksRepeats + Serialize + DeserializeOwned + Send + Sync + 'static> Rep
     }
     fn read(response: &Response<Bytes>) -> Result<T, Violation> {
         codec::from_json(response.body())
+    }
+}
+
+/// 200 with JSON, as the source has it; a peer's 204 or empty body is read as the default.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonReading204<T>(PhantomData<fn() -> T>);
+
+impl<T: Default + Serialize + DeserializeOwned + Send + Sync + 'static> Reply for JsonReading204<T> {
+    type Value = T;
+    const SHAPES: &'static [Shape] = <Json<T> as Reply>::SHAPES;
+
+    fn write(value: &T) -> Result<Response<Bytes>, serde_json::Error> {
+        <Json<T> as Reply>::write(value)
+    }
+    fn read(response: &Response<Bytes>) -> Result<T, Violation> {
+        JsonOr204::read(response).map(Option::unwrap_or_default)
     }
 }

@@ -15,7 +15,9 @@ mod envelope;
 mod notify_image;
 
 pub use auth::{DeviceKey, DeviceKeyAuth};
-pub use checkin::{ActionKind, ActionStatus, Checkin, CheckinRequest, CheckinResponse, DeviceAction, DeviceRequest};
+pub use checkin::{
+    ActionKind, ActionStatus, Checkin, CheckinRequest, CheckinResponse, DeviceAction, DeviceRequest,
+};
 pub use envelope::ErrorMap;
 pub use notify_image::{AnnotationData, ImageNotificationRequest, ImageNotificationResponse, NotifyImage};
 

@@ -37,7 +37,9 @@ pub use or_null::{OrNull, null_as_default};
 pub use scalar::{digits, int};
 pub use text::Word;
 pub use timestamp::Timestamp;
-pub use union::{IntOrText, OneOrMany, TextOr};
+#[cfg(feature = "achilles")]
+pub(crate) use timestamp::parse as parse_time;
+pub use union::{IntOrText, OneOrMany, TextOr, one_or_many};
 
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;

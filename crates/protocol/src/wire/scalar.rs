@@ -53,7 +53,9 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Float(n))
     }
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
-        if self.text && let Some(scalar) = Scalar::parse(text) {
+        if self.text
+            && let Some(scalar) = Scalar::parse(text)
+        {
             return Ok(scalar);
         }
         Err(E::invalid_type(Unexpected::Str(text), &self))
@@ -61,7 +63,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
         if map.next_key::<String>()?.as_deref() == Some(ARBITRARY_PRECISION) {
             let text: String = map.next_value()?;
-            return Scalar::parse(&text).ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&text), &self));
+            return Scalar::parse(&text)
+                .ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&text), &self));
         }
         Err(de::Error::invalid_type(Unexpected::Map, &self))
     }

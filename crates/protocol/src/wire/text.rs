@@ -12,7 +12,7 @@ pub trait Word: AsRef<str> + for<'a> From<&'a str> {
 /// variant without breaking a caller.
 ///
 /// ```
-/// use fleetwire_protocol::acusight::ActionKind as AgentStatus;
+/// use fleetwire_protocol::achilles::AgentStatus;
 /// assert!(AgentStatus::from("idle").is_known());
 /// assert_eq!(AgentStatus::from("draining").as_str(), "draining");
 /// ```

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::{BoolDeserializer, MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::value::{BoolDeserializer, MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -126,7 +126,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
         impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
             type Value = OneOrMany<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object, a list of objects, or null")
+                f.write_str("one value, a list of them, or null")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(StrDeserializer::new(text)).map(|one| OneOrMany(vec![one]))
             }
             fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
                 Ok(OneOrMany(Vec::new()))
@@ -157,6 +160,16 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for OneOrMany<T> {
         }
         schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one }, { "type": "null" }] })
     }
+}
+
+/// Reads one value, a list, or null into a list, for a member that is always written as a list.
+///
+/// # Errors
+/// Whatever reading a `T` fails with.
+pub fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    OneOrMany::deserialize(deserializer).map(|list| list.0)
 }
 
 /// An id that is an integer in the source and a string at some peers (PROTOCOLS AC-3).

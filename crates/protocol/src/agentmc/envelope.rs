@@ -1,0 +1,109 @@
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::wire::FreeMap;
+use crate::{Envelope, Fault};
+
+/// The error envelope.
+///
+/// Origin: `agentmc-heartbeat-openapi`, `#/components/schemas/ApiError`. A bare `{code, message}`, which the
+/// vendor's client tolerates, is read too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+#[non_exhaustive]
+pub struct ApiError {
+    /// What went wrong.
+    pub error: ApiErrorBody,
+}
+
+/// What went wrong.
+///
+/// Origin: `agentmc-heartbeat-openapi`, `#/components/schemas/ApiError/properties/error`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+#[non_exhaustive]
+pub struct ApiErrorBody {
+    /// Class and kind, such as `validation.failed`.
+    pub code: String,
+    /// The text for people.
+    pub message: String,
+    /// Particulars; for a failed validation `fields`, a map from name to texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<FreeMap>,
+}
+
+impl<'de> Deserialize<'de> for ApiError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut members = Map::deserialize(deserializer)?;
+        let body = match members.remove("error") {
+            Some(error) => error,
+            None => Value::Object(members),
+        };
+        ApiErrorBody::deserialize(body).map(|error| Self { error }).map_err(D::Error::custom)
+    }
+}
+
+impl Envelope for ApiError {
+    fn status(fault: &Fault) -> StatusCode {
+        match fault {
+            Fault::Invalid(_) | Fault::Transition { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            other => other.usual_status(),
+        }
+    }
+
+    // The auth codes and validation.failed are the vendor's. It publishes no others: ours follow their form.
+    fn from_fault(fault: &Fault) -> Self {
+        let code = match fault {
+            Fault::Unauthenticated | Fault::TokenRefused => "auth.invalid_api_key",
+            Fault::NotYours(_) => "auth.insufficient_scope",
+            Fault::Invalid(_) | Fault::Transition { .. } => "validation.failed",
+            Fault::Unknown(_) => "resource.not_found",
+            Fault::NoRoute => "route.not_found",
+            Fault::MethodNotAllowed { .. } => "route.method_not_allowed",
+            Fault::Conflict(_) => "resource.conflict",
+            Fault::TooLarge { .. } => "request.too_large",
+            Fault::TooSlow => "request.timeout",
+            Fault::Limited { .. } => "rate_limit.exceeded",
+            Fault::Internal => "server.error",
+            Fault::Overloaded { .. } => "server.overloaded",
+        };
+        let (message, details) = match fault {
+            Fault::Invalid(violations) => {
+                let mut fields = Map::new();
+                for violation in violations {
+                    let name = violation.place.dotted();
+                    let text = format!("The {name} field {}.", violation.message);
+                    if let Value::Array(texts) = fields.entry(name).or_insert_with(|| json!([])) {
+                        texts.push(text.into());
+                    }
+                }
+                ("Validation failed.".to_owned(), Some(FreeMap::from_iter([("fields", fields)])))
+            }
+            Fault::Unauthenticated => ("Missing or invalid API key.".to_owned(), None),
+            Fault::Limited { retry_after } | Fault::Overloaded { retry_after, .. } => {
+                let seconds = retry_after.as_secs().max(1);
+                (fault.to_string(), Some(FreeMap::from_iter([("retry_after", seconds)])))
+            }
+            other => (other.to_string(), None),
+        };
+        Self { error: ApiErrorBody { code: code.to_owned(), message, details } }
+    }
+
+    fn code(&self) -> Option<&str> {
+        Some(&self.error.code)
+    }
+
+    fn message(&self) -> Option<&str> {
+        Some(&self.error.message)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.error.details.as_ref()?.get("retry_after")?.as_u64().map(Duration::from_secs)
+    }
+}

@@ -1,0 +1,40 @@
+//! AgentMC: hosts that run language-model agents.
+//!
+//! Sources: `agentmc-agent-heartbeat`, a page made from the vendor's OpenAPI document, and
+//! `agentmc-heartbeat-openapi`, the slice of that document (0.3.38) from which every required mark, length,
+//! range and pattern comes.
+//!
+//! # Quirks: do not spread
+//! * The documented bodies of 401, 403 and 404 are the body of 422 (AM-2): decide by status.
+//! * The fingerprint is required in the body by the schema and may stand in a header by the prose (AM-3).
+//! * Newer peers send `agents` in place of `agent`, and agents without an id (AM-4, AM-5).
+//! * Ids are integers here and nowhere else.
+
+mod auth;
+mod envelope;
+mod heartbeat;
+
+pub use auth::{ApiKey, ApiKeyAuth};
+pub use envelope::{ApiError, ApiErrorBody};
+pub use heartbeat::{
+    AgentReport, AgentSummary, Defaults, Disk, Heartbeat, HeartbeatRequest, HeartbeatResponse, Host,
+    HostFacts, HostFingerprint, HostReport, HostStatus, Network, Runtime, RuntimeMeta, RuntimeUpdate,
+};
+
+use crate::Vendor;
+
+/// The vendor.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentMc;
+
+impl Vendor for AgentMc {
+    const ID: &'static str = "agentmc";
+    const NAME: &'static str = "AgentMC";
+    const BASE: &'static str = "/api/v1";
+    type Error = ApiError;
+}
+
+crate::text_id! {
+    /// What tells a host from all others: 64 to 128 characters of `A-Za-z0-9._-`.
+    pub struct Fingerprint;
+}
