@@ -1,1 +1,61 @@
-//! placeholder
+//! Agent SDK: typed calls to the servers of four fleet check-in protocols.
+//!
+//! [`Client::send`] takes any operation of [`protocol`] and gives its reply, or an error that still holds what
+//! the server said. What may pass is tried again by a [`RetryPolicy`]; what cannot is handed up at once.
+//!
+//! A device's first check-in:
+//!
+#![cfg_attr(all(feature = "reqwest", feature = "acusight"), doc = "```no_run")]
+#![cfg_attr(not(all(feature = "reqwest", feature = "acusight")), doc = "```ignore")]
+//! use fleetwire_client::protocol::Call;
+//! use fleetwire_client::protocol::acusight::{Checkin, CheckinRequest, DeviceKey};
+//!
+//! # async fn check_in() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = fleetwire_client::connect("http://127.0.0.1:8080/acusight/api")?;
+//! let key = DeviceKey::from(std::env::var("DEVICE_KEY")?);
+//! let call = Call::<Checkin>::new(CheckinRequest::new("ABCD:1234:5678:EFGH"));
+//! let reply = client.send(&key, &call).await?;
+//! for action in &reply.pending_actions {
+//!     println!("{action:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! * `reqwest` (default): `connect` and `ReqwestTransport`, over TLS by rustls on ring. Brings `tokio`.
+//! * `tokio`: `TokioRuntime`, the real clock. Without it the crate needs no async runtime: bring a
+//!   [`Transport`] and a [`Runtime`].
+//! * `acusight`, `zstack`, `agentmc`, `achilles`: the vendors' operations; `all-vendors` (default) is all.
+//!
+//! # Invariants
+//! * No crate of the server side is known here; the two meet only in tests.
+//! * A secret is never logged or shown: of requests, errors and `Debug` show nothing; of answers, which may
+//!   hold a new key, the vendor's error envelope and the one value that is not what a reply has there.
+//! * Time, randomness and sleeping are arguments ([`Runtime`]); one type has the real ones.
+//! * Credentials never follow a redirect: a redirect is an answer like any other.
+
+mod address;
+mod client;
+mod error;
+mod retry;
+mod runtime;
+mod transport;
+
+#[cfg(feature = "reqwest")]
+mod reqwest_transport;
+
+pub use address::AddressError;
+pub use client::Client;
+pub use error::SendError;
+pub use fleetwire_protocol as protocol;
+pub use retry::RetryPolicy;
+pub use runtime::{Runtime, Sleep};
+pub use transport::{Transport, TransportError};
+
+#[cfg(feature = "reqwest")]
+pub use reqwest_transport::{
+    ConnectError, ReqwestError, ReqwestErrorKind, ReqwestTransport, ReqwestTransportBuilder, connect,
+};
+#[cfg(feature = "tokio")]
+pub use runtime::TokioRuntime;

@@ -25,7 +25,7 @@ pub struct Param {
 }
 
 /// What a request carries besides its body and its credentials.
-pub trait Params: Sized + Send + 'static {
+pub trait Params: Sized + Send + Sync + 'static {
     /// The parameters, in the order of the path, then the query, then the headers.
     const LIST: &'static [Param];
 

@@ -1,1 +1,33 @@
-//! placeholder
+//! What a fleet server decides, whichever vendor's dialect an agent speaks.
+//!
+//! [`Core`] holds the decisions: who a caller is ([`Identify`]), what each operation does ([`Handle`]), what
+//! an operator may do ([`operator`]). It keeps liveness in memory ([`lease`]) and everything else in a
+//! [`store::Store`].
+//!
+//! # Invariants
+//! * No sockets, no SQL, no HTTP framework; time and randomness are arguments ([`Clock`], [`Entropy`]).
+//! * No HTTP status is chosen here: a handler fails with a `Fault`, and the protocol puts it into words.
+//! * One handler makes at most one store call, and one store call is one transaction.
+//! * Everything but liveness is committed before it is answered.
+//! * Nothing crosses tenants: a key of one never names a row of another, not even to say that it exists.
+//! * Domain types are not wire types, and cannot be written as such.
+
+mod achilles;
+mod acusight;
+mod agentmc;
+mod core;
+pub mod domain;
+mod handle;
+pub mod keys;
+pub mod lease;
+pub mod operator;
+mod ports;
+mod registry;
+pub mod store;
+mod zstack;
+
+pub use self::core::{Config, Core, StartError};
+pub use agentmc::KeyScope;
+pub use handle::{Handle, Identify, Origin, admit, answer};
+pub use ports::{Clock, Entropy};
+pub use registry::AgentRecord;

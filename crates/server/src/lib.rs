@@ -1,1 +1,21 @@
-//! placeholder
+//! HTTP for a fleet: the agents' side as one tower [`AgentService`], the operators' side as a [`control`] API,
+//! and [`serve`], which puts both on a listener.
+//!
+//! # Invariants
+//! * No vendor is named outside `mounts.rs`: everything else is generic over operations.
+//! * No status is chosen for an agent here: a fault goes to the protocol, which knows the vendor's words.
+//! * The caller is identified before its body is read.
+//! * Whatever a stranger can send is bounded: headers, body, time, connections.
+//! * The one real clock and the one real source of randomness are in `system.rs`.
+
+pub mod control;
+mod body;
+mod mounts;
+mod serve;
+mod service;
+mod system;
+
+pub use mounts::{Mount, mounts};
+pub use serve::{Settings, serve};
+pub use service::{AgentService, Rooting};
+pub use system::{SystemClock, SystemEntropy};

@@ -1,0 +1,147 @@
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use fleetwire_protocol::codec::{self, EncodeError, ReplyError};
+use fleetwire_protocol::{Auth, Call, Endpoint, Reply, RetryAfter};
+use http::{Request, Response};
+
+use crate::{AddressError, RetryPolicy, Runtime, SendError, Transport, TransportError, address};
+
+/// Typed calls to one vendor's operations on one server.
+///
+/// Cheap to clone where the transport is; clones may have policies of their own.
+pub struct Client<T> {
+    base: Arc<str>,
+    transport: T,
+    runtime: Arc<dyn Runtime>,
+    retries: RetryPolicy,
+}
+
+impl<T: Transport> Client<T> {
+    /// A client with the real clock. `base` is the vendor's base address, such as
+    /// `http://127.0.0.1:8080/achilles`.
+    ///
+    /// # Errors
+    /// `base` is not a plain `http` or `https` address.
+    #[cfg(feature = "tokio")]
+    pub fn new(base: &str, transport: T) -> Result<Self, AddressError> {
+        Self::with_runtime(base, transport, crate::TokioRuntime)
+    }
+
+    /// A client that takes time, randomness and sleep from `runtime`.
+    ///
+    /// # Errors
+    /// `base` is not a plain `http` or `https` address.
+    pub fn with_runtime(base: &str, transport: T, runtime: impl Runtime) -> Result<Self, AddressError> {
+        let base = address::base(base)?.into();
+        Ok(Self { base, transport, runtime: Arc::new(runtime), retries: RetryPolicy::default() })
+    }
+
+    /// The same client with another policy.
+    #[must_use]
+    pub fn with_retries(mut self, retries: RetryPolicy) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The vendor's base address, without a slash at its end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends a call and reads its reply. Each attempt is written and signed anew, with the time at which it is
+    /// sent. Dropping the future ends the call.
+    ///
+    /// # Errors
+    /// What the server or the transport said to the last attempt; see [`SendError`].
+    pub async fn send<E: Endpoint>(
+        &self,
+        credentials: &<E::Auth as Auth>::Credentials,
+        call: &Call<E>,
+    ) -> Result<<E::Reply as Reply>::Value, SendError<E::Error, T::Error>> {
+        let operation = E::ID;
+        let encode = |now| codec::encode::<E>(&self.base, credentials, now, call);
+        let (response, attempts) =
+            self.attempt(&encode, &retry_after::<E>).await.map_err(|failure| match failure {
+                Failure::Encode(error) => SendError::Encode { operation, error },
+                Failure::Transport { error, attempts } => SendError::Transport { operation, error, attempts },
+            })?;
+        codec::decode_reply::<E>(&response).map_err(|error| match error {
+            ReplyError::Refused(refusal) => SendError::Refused { operation, refusal, attempts },
+            ReplyError::Garbled { status, body, why } => {
+                SendError::Garbled { operation, status, body, why: Box::new(why), attempts }
+            }
+        })
+    }
+
+    /// Exchanges until an answer is worth reading or the policy gives up; says how many attempts it took.
+    ///
+    /// Knows no operation, so that it is compiled once per transport.
+    async fn attempt(
+        &self,
+        encode: &(dyn Fn(DateTime<Utc>) -> Result<Request<Bytes>, EncodeError> + Sync),
+        retry_after: &(dyn Fn(&Response<Bytes>) -> Option<RetryAfter> + Sync),
+    ) -> Result<(Response<Bytes>, u32), Failure<T::Error>> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let request = encode(self.runtime.now()).map_err(Failure::Encode)?;
+            let outcome = self.transport.exchange(request).await;
+            let wait = match &outcome {
+                Ok(response) if self.retries.covers(response.status()) => {
+                    let asked = retry_after(response).map(|when| when.delay(self.runtime.now()));
+                    self.retries.wait(attempts, asked, self.runtime.random())
+                }
+                Err(error)
+                    if error.is_retryable()
+                        && (self.retries.resend_if_unsure || !error.may_have_arrived()) =>
+                {
+                    self.retries.wait(attempts, None, self.runtime.random())
+                }
+                _ => None,
+            };
+            match (wait, outcome) {
+                (Some(wait), _) => self.runtime.sleep(wait).await,
+                (None, Ok(response)) => return Ok((response, attempts)),
+                (None, Err(error)) => return Err(Failure::Transport { error, attempts }),
+            }
+        }
+    }
+}
+
+/// A failure of [`Client::attempt`], before it is known whose call it was.
+enum Failure<T> {
+    Encode(EncodeError),
+    Transport { error: T, attempts: u32 },
+}
+
+/// When the server wants to be asked again; some vendors say so in the body, so the envelope has to be read.
+fn retry_after<E: Endpoint>(response: &Response<Bytes>) -> Option<RetryAfter> {
+    match codec::decode_reply::<E>(response) {
+        Err(ReplyError::Refused(refusal)) => refusal.retry_after,
+        _ => None,
+    }
+}
+
+impl<T: Clone> Clone for Client<T> {
+    fn clone(&self) -> Self {
+        Self {
+            base: Arc::clone(&self.base),
+            transport: self.transport.clone(),
+            runtime: Arc::clone(&self.runtime),
+            retries: self.retries.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Client<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("base", &self.base)
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,25 @@
+use std::sync::Arc;
+
+use fleetwire_protocol::Fault;
+use fleetwire_protocol::achilles::{Answer, PollTasks, Task};
+use fleetwire_protocol::wire::OneOrMany;
+use fleetwire_validation::Checked;
+
+use super::task::task;
+use crate::domain::Delivery;
+use crate::registry::AgentRecord;
+use crate::store::Store;
+use crate::{Core, Handle, Origin};
+
+impl<S: Store> Handle<PollTasks> for Core<S> {
+    async fn handle(
+        &self,
+        record: Arc<AgentRecord>,
+        _: &Origin<'_>,
+        _: Checked<PollTasks>,
+    ) -> Result<Option<Answer<OneOrMany<Task>>>, Fault> {
+        let work = self.deliver(&record, Delivery::One).await?;
+        let Some(work) = work.first() else { return Ok(None) };
+        Ok(Some(Answer::new(OneOrMany::from(task(work, &record.agent())?))))
+    }
+}

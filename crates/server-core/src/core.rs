@@ -1,0 +1,315 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use fleetwire_protocol::Fault;
+use fleetwire_validation::Context;
+
+use crate::domain::{Agent, BatchLimits, Credential, Delivery, Kind, No, Vendor, Work};
+use crate::keys::{Digest, Foundation, Rotations, Signer, mint};
+use crate::lease::{Cadence, Downtime, Lease, Liveness, Report, liveness};
+use crate::registry::{AgentRecord, Registry};
+use crate::store::{Store, StoreError};
+use crate::{Clock, Entropy};
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How often Acusight devices report.
+    pub acusight: Cadence,
+    /// How often ZStack agents report.
+    pub zstack: Cadence,
+    /// How often AgentMC hosts report.
+    pub agentmc: Cadence,
+    /// How often Achilles agents report.
+    pub achilles: Cadence,
+    /// The time between two polls that an Achilles agent is asked for.
+    pub poll_interval: Duration,
+    /// How far an agent's clock may be off where its dialect says the time. Inclusive.
+    pub clock_skew: Duration,
+    /// How long after an enrolment the same newcomer gets the same agent again.
+    pub repeat_enrolment_within: Duration,
+    /// How long work is worth doing.
+    pub work_ttl: Duration,
+    /// How much a device may put where.
+    pub batches: BatchLimits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            acusight: Cadence::default_of(Vendor::Acusight),
+            zstack: Cadence::default_of(Vendor::ZStack),
+            agentmc: Cadence::default_of(Vendor::AgentMc),
+            achilles: Cadence::default_of(Vendor::Achilles),
+            poll_interval: Duration::from_secs(30),
+            clock_skew: Duration::from_secs(300),
+            repeat_enrolment_within: Duration::from_secs(600),
+            work_ttl: Duration::from_secs(7 * 24 * 3600),
+            batches: BatchLimits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// How often agents of a vendor report.
+    #[must_use]
+    pub const fn cadence(&self, vendor: Vendor) -> &Cadence {
+        match vendor {
+            Vendor::Acusight => &self.acusight,
+            Vendor::ZStack => &self.zstack,
+            Vendor::AgentMc => &self.agentmc,
+            Vendor::Achilles => &self.achilles,
+        }
+    }
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored seed makes no signing key.
+    #[error("the stored signing seed is not one of Ed25519")]
+    SigningSeed,
+}
+
+/// The decisions of a server, over a store.
+pub struct Core<S> {
+    pub(crate) store: S,
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) rotations: Rotations,
+    pub(crate) signer: Signer,
+    /// The public half of the signer, as agents are given it.
+    pub(crate) public_key: String,
+    pub(crate) operator: Digest,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    downtime: Option<Downtime>,
+}
+
+impl<S: Store> Core<S> {
+    /// Starts over a store. On the very first start the second value is the operator's token: it is shown
+    /// this once, and only its digest is kept.
+    ///
+    /// # Errors
+    /// The store fails, or holds no usable signing seed.
+    pub async fn start(
+        store: S,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        config: Config,
+    ) -> Result<(Self, Option<String>), StartError> {
+        let operator = mint(crate::operator::TOKEN_PREFIX, &*entropy);
+        let mut fresh = Foundation { rotation: [0; 32], signing: [0; 32], operator: Digest::of(&operator) };
+        entropy.fill(&mut fresh.rotation);
+        entropy.fill(&mut fresh.signing);
+        let (foundation, first) = store.found(fresh).await?;
+        let signer = Signer::new(&foundation).ok_or(StartError::SigningSeed)?;
+
+        let restored = store.restore().await?;
+        let registry = Registry::default();
+        for (agent, lease) in restored.agents {
+            let (last_seen, report) = match lease {
+                Some(row) => (Some(row.last_seen), row.report),
+                None => (None, None),
+            };
+            registry.put_with(agent, || Lease::restore(last_seen, report));
+        }
+        let now = clock.now();
+        let core = Self {
+            store,
+            config,
+            registry,
+            rotations: Rotations::new(&foundation),
+            public_key: signer.public_key(),
+            signer,
+            operator: foundation.operator,
+            clock,
+            entropy,
+            downtime: restored.up_until.map(|from| Downtime { from, to: now }),
+        };
+        Ok((core, first.then_some(operator)))
+    }
+
+    /// Writes every lease that was renewed since the last flush. Returns how many.
+    ///
+    /// # Errors
+    /// The store fails; the leases are kept for the next flush.
+    pub async fn flush(&self) -> Result<usize, StoreError> {
+        let renewed = self.registry.take_renewed();
+        let rows: Vec<_> = renewed.iter().filter_map(|record| record.lease.take(record.agent().no)).collect();
+        let count = rows.len();
+        let outcome = self.store.flush(rows, self.now()).await;
+        if outcome.is_err() {
+            for record in renewed {
+                if record.lease.retake() {
+                    self.registry.renewed(record);
+                }
+            }
+        }
+        outcome.map(|()| count)
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What rules that look at the clock are checked against.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context::at(self.now()).with_clock_window(Some(self.config.clock_skew))
+    }
+
+    /// The store, to be closed once nobody asks any more.
+    pub fn into_store(self) -> S {
+        self.store
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub(crate) fn mint(&self, prefix: &str) -> String {
+        mint(prefix, &*self.entropy)
+    }
+
+    /// A new id: a UUID of version 7, so that rows made together lie together.
+    pub(crate) fn new_id(&self) -> String {
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random);
+        let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+    }
+
+    /// Whether an agent reports in time.
+    pub(crate) fn liveness(&self, record: &AgentRecord) -> Liveness {
+        let cadence = self.config.cadence(record.agent().vendor);
+        liveness(self.now(), record.lease.last_seen(), cadence, self.downtime)
+    }
+
+    /// Renews a lease.
+    pub(crate) fn renew(&self, record: &Arc<AgentRecord>, report: Report) {
+        if record.lease.renew(self.now(), report) {
+            self.registry.renewed(Arc::clone(record));
+        }
+    }
+
+    /// Finds what a key is good for.
+    pub(crate) async fn credential(
+        &self,
+        vendor: Vendor,
+        secret: &str,
+    ) -> Result<(Digest, Credential), Fault> {
+        let digest = Digest::of(secret);
+        let credential = match self.registry.key(&digest) {
+            Some(credential) => credential,
+            None => {
+                let epoch = self.registry.epoch();
+                let credential = self.store.credential(digest).await.map_err(internal)?;
+                let credential = credential.ok_or(Fault::Unauthenticated)?;
+                self.registry.learn_key(digest, credential, epoch);
+                credential
+            }
+        };
+        if credential.vendor == vendor { Ok((digest, credential)) } else { Err(Fault::Unauthenticated) }
+    }
+
+    /// Signs an agent in with a key of its own. `plausible` sees the agent before the key takes effect.
+    pub(crate) async fn sign_in(
+        &self,
+        vendor: Vendor,
+        secret: &str,
+        plausible: impl FnOnce(&Agent) -> bool,
+    ) -> Result<Arc<AgentRecord>, Fault> {
+        let (digest, credential) = self.credential(vendor, secret).await?;
+        let no = credential.agent.ok_or(Fault::Unauthenticated)?;
+        let record = self.record(no).await?.ok_or(Fault::Unauthenticated)?;
+        let agent = record.agent();
+        if agent.disabled || !plausible(&agent) {
+            return Err(Fault::Unauthenticated);
+        }
+        if credential.candidate || !agent.activated {
+            self.settle(digest, credential, no).await?;
+        }
+        Ok(record)
+    }
+
+    /// The first use of a key ends its siblings.
+    pub(crate) async fn settle(&self, digest: Digest, credential: Credential, no: No) -> Result<(), Fault> {
+        let agent = match self.store.settle_key(digest, self.now()).await {
+            Ok(agent) => agent,
+            // Another request has settled on a sibling in the meantime.
+            Err(StoreError::Missing(_)) => {
+                self.registry.forget_keys(no);
+                return Err(Fault::Unauthenticated);
+            }
+            Err(error) => return Err(internal(error)),
+        };
+        self.registry.forget_keys(no);
+        self.registry.put_key(digest, Credential { candidate: false, ..credential });
+        self.registry.put(agent);
+        Ok(())
+    }
+
+    /// An agent by its number.
+    pub(crate) async fn record(&self, no: No) -> Result<Option<Arc<AgentRecord>>, Fault> {
+        if let Some(record) = self.registry.agent(no) {
+            return Ok(Some(record));
+        }
+        let agent = self.store.agent(no).await.map_err(internal)?;
+        Ok(agent.map(|agent| self.registry.put(agent)))
+    }
+
+    /// An agent by its id on the wire.
+    pub(crate) async fn named(
+        &self,
+        tenant: No,
+        vendor: Vendor,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Arc<AgentRecord>>, Fault> {
+        if let Some(record) = self.registry.named(tenant, vendor, kind, id) {
+            return Ok(Some(record));
+        }
+        let agent = self.store.agent_named(tenant, vendor, kind, id.to_owned()).await.map_err(internal)?;
+        Ok(agent.map(|agent| self.registry.put(agent)))
+    }
+
+    /// Hands open work to an agent; asks the store only if there may be some.
+    pub(crate) async fn deliver(
+        &self,
+        record: &AgentRecord,
+        delivery: Delivery,
+    ) -> Result<Vec<Work>, Fault> {
+        if !record.lease.has_work() {
+            return Ok(Vec::new());
+        }
+        // Cleared first: work queued during the call sets the mark again after its commit.
+        record.lease.set_has_work(false);
+        let outcome = self.store.deliver(record.agent().no, delivery, self.now()).await;
+        if outcome.as_ref().map_or(true, |work| !work.is_empty()) {
+            record.lease.set_has_work(true);
+        }
+        outcome.map_err(internal)
+    }
+}
+
+/// A failure of the store is logged here and told to nobody.
+pub(crate) fn internal(error: StoreError) -> Fault {
+    match error {
+        StoreError::Unavailable(why) => {
+            tracing::warn!(why, "the store is not available");
+            Fault::Overloaded { what: "the server is busy", retry_after: Duration::from_secs(5) }
+        }
+        other => {
+            tracing::error!(error = %other, "the store failed");
+            Fault::Internal
+        }
+    }
+}

@@ -1,0 +1,894 @@
+//! The one domain behind the four dialects.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use crate::keys::Digest;
+
+/// A row's number: unique among the agents, or the works, of a store. Two dialects show it as an id.
+pub type No = i64;
+
+/// The tenant that a first start makes.
+pub const DEFAULT_TENANT: No = 1;
+
+/// Whose dialect an agent speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Vendor {
+    /// Acusight.
+    Acusight,
+    /// ZStack agents.
+    ZStack,
+    /// AgentMC.
+    AgentMc,
+    /// ProjectAchilles.
+    Achilles,
+}
+
+impl Vendor {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Acusight, Self::ZStack, Self::AgentMc, Self::Achilles];
+
+    /// The short name, as in operation ids.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Acusight => "acusight",
+            Self::ZStack => "zstack",
+            Self::AgentMc => "agentmc",
+            Self::Achilles => "achilles",
+        }
+    }
+
+    /// The vendor of a short name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|vendor| vendor.as_str() == name)
+    }
+}
+
+impl fmt::Display for Vendor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an [`Agent`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A device or agent that reports for itself.
+    Agent,
+    /// A host that reports for the agents on it.
+    Host,
+}
+
+impl Kind {
+    /// The word that stores and operators use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Host => "host",
+        }
+    }
+
+    /// The kind of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Agent, Self::Host].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A member of the fleet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// Its number.
+    pub no: No,
+    /// Whose it is.
+    pub tenant: No,
+    /// Its dialect.
+    pub vendor: Vendor,
+    /// What it is.
+    pub kind: Kind,
+    /// Its id on the wire, unique in tenant, vendor and kind: a device id, a UUID, a fingerprint. Where the
+    /// dialect shows numbers it is the number as text.
+    pub id: String,
+    /// The host that it runs on.
+    pub parent: Option<No>,
+    /// Its name for people.
+    pub name: String,
+    /// Version of its program.
+    pub version: Option<String>,
+    /// What else is known of it and seldom changes.
+    pub facts: Map<String, Value>,
+    /// What an operator has marked it with.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it is shut out.
+    pub disabled: bool,
+    /// Whether it has ever signed in.
+    pub activated: bool,
+    /// The model that it is to run.
+    pub desired_model: Option<String>,
+    /// The model that it last said it runs.
+    pub current_model: Option<String>,
+    /// The number of the key last offered to it.
+    pub rotation: u32,
+    /// Whether that key waits to be used.
+    pub rotating: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// An agent to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAgent {
+    /// Whose it is to be.
+    pub tenant: No,
+    /// Its dialect.
+    pub vendor: Vendor,
+    /// What it is.
+    pub kind: Kind,
+    /// Its number, where an operator has chosen one.
+    pub no: Option<No>,
+    /// Its id on the wire; `None` where the dialect shows its number.
+    pub id: Option<String>,
+    /// The host that it runs on.
+    pub parent: Option<No>,
+    /// Its name for people.
+    pub name: String,
+    /// Version of its program.
+    pub version: Option<String>,
+    /// What else is known of it.
+    pub facts: Map<String, Value>,
+    /// What an operator has marked it with.
+    pub labels: BTreeMap<String, String>,
+    /// The digest of its key, if it gets one of its own.
+    pub key: Option<Digest>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl NewAgent {
+    /// The row that it becomes under a number.
+    #[must_use]
+    pub fn into_agent(self, no: No) -> Agent {
+        Agent {
+            no,
+            tenant: self.tenant,
+            vendor: self.vendor,
+            kind: self.kind,
+            id: self.id.unwrap_or_else(|| no.to_string()),
+            parent: self.parent,
+            name: self.name,
+            version: self.version,
+            facts: self.facts,
+            labels: self.labels,
+            disabled: false,
+            activated: false,
+            desired_model: None,
+            current_model: None,
+            rotation: 0,
+            rotating: false,
+            created_at: self.at,
+            updated_at: self.at,
+        }
+    }
+}
+
+/// What a heartbeat says that seldom changes. `None` leaves the row as it is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observation {
+    /// Its name.
+    pub name: Option<String>,
+    /// Version of its program.
+    pub version: Option<String>,
+    /// Facts to be set; others stay.
+    pub facts: Map<String, Value>,
+    /// The host that it runs on.
+    pub parent: Option<No>,
+}
+
+impl Observation {
+    /// Whether it says anything that `agent` does not say already.
+    #[must_use]
+    pub fn changes(&self, agent: &Agent) -> bool {
+        self.name.as_ref().is_some_and(|name| *name != agent.name)
+            || self.version.as_ref().is_some_and(|version| Some(version) != agent.version.as_ref())
+            || self.parent.is_some_and(|parent| Some(parent) != agent.parent)
+            || self.facts.iter().any(|(name, value)| agent.facts.get(name) != Some(value))
+    }
+
+    /// Writes it into a row.
+    pub fn apply(self, agent: &mut Agent, at: DateTime<Utc>) {
+        if let Some(name) = self.name {
+            agent.name = name;
+        }
+        if let Some(version) = self.version {
+            agent.version = Some(version);
+        }
+        if let Some(parent) = self.parent {
+            agent.parent = Some(parent);
+        }
+        agent.facts.extend(self.facts);
+        agent.updated_at = at;
+    }
+}
+
+/// A key as stores keep it: its digest and what it is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credential {
+    /// Whose it is.
+    pub tenant: No,
+    /// The dialect that it is good for.
+    pub vendor: Vendor,
+    /// The agent that it is bound to; `None` for a key of the whole tenant.
+    pub agent: Option<No>,
+    /// Whether it was offered in a rotation and has not been used yet.
+    pub candidate: bool,
+}
+
+/// An enrolment token to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its id, for operators.
+    pub id: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Whose agents it makes.
+    pub tenant: No,
+    /// The dialect that they speak.
+    pub vendor: Vendor,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// How many agents it may make.
+    pub max_uses: u32,
+    /// When it was made.
+    pub at: DateTime<Utc>,
+}
+
+/// An enrolment token, without the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its id, for operators.
+    pub id: String,
+    /// Whose agents it makes.
+    pub tenant: No,
+    /// The dialect that they speak.
+    pub vendor: Vendor,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// How many agents it may make.
+    pub max_uses: u32,
+    /// How many it has made.
+    pub uses: u32,
+    /// Whether it was taken back.
+    pub revoked: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Token {
+    /// Whether it may make another agent.
+    #[must_use]
+    pub fn is_live(&self, at: DateTime<Utc>) -> bool {
+        !self.revoked && self.expires_at > at && self.uses < self.max_uses
+    }
+}
+
+/// Somebody with a token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Enrolment {
+    /// The digest of the token presented.
+    pub token: Digest,
+    /// What tells this newcomer from another with the same token, so that one who lost the answer is
+    /// recognised.
+    pub identity: String,
+    /// How long after an enrolment the same newcomer gets the same agent again.
+    pub repeat_within: Duration,
+    /// The agent to be made; its tenant is the token's.
+    pub agent: NewAgent,
+}
+
+/// What came of an enrolment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Enrolled {
+    /// A new agent.
+    New(Agent),
+    /// The agent of an enrolment whose answer seems to have been lost; it has the fresh key besides the
+    /// earlier one.
+    Again(Agent),
+    /// The token is unknown, expired, used up or revoked, or another dialect's.
+    Refused,
+    /// The token's last use went to somebody else meanwhile.
+    Raced,
+}
+
+/// How far a piece of work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WorkState {
+    /// Waiting.
+    Queued,
+    /// Handed to the agent, perhaps; handed over again until it acknowledges.
+    Delivered,
+    /// The agent is at it.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Could not be done.
+    Failed,
+    /// No longer worth doing.
+    Expired,
+    /// Called off.
+    Canceled,
+}
+
+impl WorkState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Delivered,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Expired,
+        Self::Canceled,
+    ];
+
+    /// The word that stores and operators use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delivered => "delivered",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// The state of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether the work is at its end, for good.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Expired | Self::Canceled)
+    }
+}
+
+/// A piece of work for one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// Its number.
+    pub no: No,
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: No,
+    /// The agent that is to do it.
+    pub agent: No,
+    /// What is to be done, in the dialect's word.
+    pub kind: String,
+    /// Its particulars, in the dialect's form.
+    pub payload: Map<String, Value>,
+    /// How far it is.
+    pub state: WorkState,
+    /// How urgent it is: higher is sooner.
+    pub priority: i64,
+    /// How long it is worth doing.
+    pub ttl: Duration,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was first handed over.
+    pub delivered_at: Option<DateTime<Utc>>,
+    /// When it came to its end.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// What came of it, in the dialect's form.
+    pub result: Option<Value>,
+}
+
+impl Work {
+    /// Whether nobody has begun it in time.
+    #[must_use]
+    pub fn is_overdue(&self, at: DateTime<Utc>) -> bool {
+        matches!(self.state, WorkState::Queued | WorkState::Delivered)
+            && (at - self.created_at).to_std().is_ok_and(|age| age > self.ttl)
+    }
+
+    /// Whether it asks for a model.
+    #[must_use]
+    pub fn asks_for_model(&self, model: &str) -> bool {
+        self.kind == MODEL_UPDATE && self.payload.get("model_id").and_then(Value::as_str) == Some(model)
+    }
+
+    /// Marks it as handed over.
+    pub fn deliver(&mut self, at: DateTime<Utc>) {
+        if self.state == WorkState::Queued {
+            self.state = WorkState::Delivered;
+            self.delivered_at = Some(at);
+            self.updated_at = at;
+        }
+    }
+
+    /// Brings it to its end.
+    pub fn end(&mut self, state: WorkState, result: Option<Value>, at: DateTime<Utc>) {
+        self.state = state;
+        self.result = result;
+        self.completed_at = Some(at);
+        self.updated_at = at;
+    }
+}
+
+/// The kind of work that changes a device's model.
+pub const MODEL_UPDATE: &str = "model_update";
+
+/// Work to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewWork {
+    /// Its id.
+    pub id: String,
+    /// Whose it is to be.
+    pub tenant: No,
+    /// The agent that is to do it.
+    pub agent: No,
+    /// What is to be done.
+    pub kind: String,
+    /// Its particulars.
+    pub payload: Map<String, Value>,
+    /// How urgent it is.
+    pub priority: i64,
+    /// How long it is worth doing.
+    pub ttl: Duration,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl NewWork {
+    /// The row that it becomes under a number.
+    #[must_use]
+    pub fn into_work(self, no: No) -> Work {
+        Work {
+            no,
+            id: self.id,
+            tenant: self.tenant,
+            agent: self.agent,
+            kind: self.kind,
+            payload: self.payload,
+            state: WorkState::Queued,
+            priority: self.priority,
+            ttl: self.ttl,
+            created_at: self.at,
+            delivered_at: None,
+            completed_at: None,
+            updated_at: self.at,
+            result: None,
+        }
+    }
+}
+
+/// How much of an agent's open work is handed over at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The most urgent piece, the oldest among equals.
+    One,
+    /// All of it, in that order.
+    All,
+}
+
+/// An outcome that an agent reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// The work's id.
+    pub work: String,
+    /// Whose it must be.
+    pub tenant: No,
+    /// The agent that reports.
+    pub agent: No,
+    /// The end that it comes to.
+    pub state: WorkState,
+    /// What came of it.
+    pub result: Value,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What became of a reported outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Completed {
+    /// The work is at its end now.
+    Now(Work),
+    /// It was before; the report changed nothing.
+    Before(Work),
+    /// It has not been handed over yet.
+    NotDelivered(Work),
+    /// It is another agent's of the same tenant.
+    NotYours,
+    /// The tenant has no such work.
+    Unknown,
+}
+
+/// What a device says about its model at a check-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelReport {
+    /// The device.
+    pub agent: No,
+    /// The model that it runs; `None` if it does not say.
+    pub model: Option<String>,
+    /// The id of the action that may have to be made.
+    pub action: String,
+    /// How long that action is worth doing.
+    pub ttl: Duration,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A device after its model was compared with the desired one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reconciled {
+    /// The device.
+    pub agent: Agent,
+    /// Its open work, handed over.
+    pub work: Vec<Work>,
+}
+
+/// A model that devices can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: No,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where its file is.
+    pub download_url: String,
+    /// The ending of its file.
+    pub file_ext: Option<String>,
+    /// The names of its classes: JSON text.
+    pub label_map: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Model {
+    /// The particulars of the work that brings it to a device.
+    #[must_use]
+    pub fn payload(&self) -> Map<String, Value> {
+        let mut payload = Map::new();
+        payload.insert("model_id".to_owned(), json!(self.id));
+        payload.insert("model_name".to_owned(), json!(self.name));
+        payload.insert("version".to_owned(), json!(self.version));
+        payload.insert("download_url".to_owned(), json!(self.download_url));
+        if let Some(file_ext) = &self.file_ext {
+            payload.insert("file_ext".to_owned(), json!(file_ext));
+        }
+        if let Some(label_map) = &self.label_map {
+            payload.insert("label_map".to_owned(), json!(label_map));
+        }
+        payload
+    }
+}
+
+/// A version of an agent's program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Whose it is.
+    pub tenant: No,
+    /// The version.
+    pub version: String,
+    /// The operating system that it runs on.
+    pub os: String,
+    /// The architecture that it runs on.
+    pub arch: String,
+    /// SHA-256 of its file.
+    pub sha256: [u8; 32],
+    /// Ed25519 over those 32 bytes.
+    pub signature: [u8; 64],
+    /// Size of its file in bytes.
+    pub size: u64,
+    /// Where its file is.
+    pub download_url: String,
+    /// Whether agents must change to it.
+    pub mandatory: bool,
+    /// When it was registered; the latest one is offered.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An image that a device has uploaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewImage {
+    /// Its id, unless it is known already.
+    pub id: String,
+    /// The id of the batch that may have to be opened for it.
+    pub batch: String,
+    /// The device.
+    pub agent: No,
+    /// Where it lies; the same again is the same image.
+    pub storage_key: String,
+    /// Its file name.
+    pub filename: String,
+    /// Its width in pixels.
+    pub width: i64,
+    /// Its height in pixels.
+    pub height: i64,
+    /// Id, name and version of the model that annotated it.
+    pub model: [Option<String>; 3],
+    /// What the model found.
+    pub annotations: Vec<Annotation>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A box around something in an image, in fractions of its size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Annotation {
+    /// What it is.
+    pub class: Option<String>,
+    /// How sure the model is, 0 to 1.
+    pub confidence: Option<f64>,
+    /// Centre x, centre y, width, height; `None` if it was not given whole.
+    pub bounds: Option<[f64; 4]>,
+}
+
+impl Annotation {
+    /// Whether the box reaches over the image's edge.
+    #[must_use]
+    pub fn crosses_edge(&self) -> bool {
+        // Fractions come rounded: a box that fits to a millionth of the image fits.
+        const SLACK: f64 = 1e-6;
+        self.bounds.is_some_and(|[x, y, width, height]| {
+            [(x, width), (y, height)].into_iter().any(|(centre, extent)| {
+                centre - extent / 2.0 < -SLACK || centre + extent / 2.0 > 1.0 + SLACK
+            })
+        })
+    }
+}
+
+/// How much a device may put where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Images in a batch; the next one opens another.
+    pub images: u32,
+    /// Age of a batch that still takes images.
+    pub age: Duration,
+    /// Images that a device may have in all.
+    pub quota: u64,
+}
+
+impl Default for BatchLimits {
+    /// The vendor's defaults: 1,000 images and 30 minutes; and a million images for a device.
+    fn default() -> Self {
+        Self { images: 1000, age: Duration::from_secs(30 * 60), quota: 1_000_000 }
+    }
+}
+
+/// Where an image went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// Into a batch, now.
+    Now {
+        /// The image.
+        image: String,
+        /// The batch.
+        batch: String,
+    },
+    /// Into a batch, before.
+    Before {
+        /// The image.
+        image: String,
+        /// The batch.
+        batch: String,
+    },
+    /// Nowhere: the device's quota is full.
+    Full,
+}
+
+/// What a host reports of itself and the agents on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostReport {
+    /// Whose it is.
+    pub tenant: No,
+    /// The host that the key is bound to, if it is.
+    pub bound: Option<No>,
+    /// What tells the host from all others.
+    pub fingerprint: String,
+    /// The host.
+    pub host: Observation,
+    /// The agents on it.
+    pub agents: Vec<HostedAgent>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// An agent on a host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostedAgent {
+    /// Its number, if it says one.
+    pub no: Option<No>,
+    /// What tells it from the others on its host where it says none.
+    pub key: String,
+    /// What it says.
+    pub seen: Observation,
+}
+
+/// What became of a host's report.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Hosted {
+    /// Host and agents as they now stand.
+    Taken {
+        /// The host.
+        host: Agent,
+        /// The agents reported, in the order of the report.
+        agents: Vec<Agent>,
+        /// Numbers of all agents of the host.
+        all: Vec<No>,
+    },
+    /// The key is bound to another host.
+    OtherHost,
+    /// An agent belongs to another host than the key's.
+    OtherAgent,
+    /// The tenant has no agent of a number reported.
+    UnknownAgent,
+}
+
+// What follows is what stores have to decide in the middle of a transaction, so that they all decide alike.
+
+/// The fact that tells an agent without a number of its own from the others on its host.
+pub const HOSTED_KEY: &str = "key";
+
+impl Agent {
+    /// What tells it from the others on its host.
+    #[must_use]
+    pub fn hosted_key(&self) -> Option<&str> {
+        self.facts.get(HOSTED_KEY).and_then(Value::as_str)
+    }
+}
+
+impl Enrolment {
+    /// Whether it repeats an enrolment of the same token by a newcomer of this identity at that time: the
+    /// answer was lost, if the agent has not signed in since.
+    #[must_use]
+    pub fn repeats(&self, identity: &str, at: DateTime<Utc>, agent: &Agent) -> bool {
+        self.identity == identity
+            && !agent.activated
+            && is_within(self.agent.at, at, self.repeat_within)
+    }
+}
+
+impl Delivery {
+    /// Hands over open work in this order: what is overdue expires, the rest is handed over as far as asked
+    /// for. Returns the work that was handed over.
+    pub fn hand_over(self, open: &mut [Work], at: DateTime<Utc>) -> Vec<Work> {
+        let mut handed_over = Vec::new();
+        for work in open.iter_mut().filter(|work| !work.state.is_terminal()) {
+            if work.is_overdue(at) {
+                work.end(WorkState::Expired, None, at);
+            } else if self == Self::All || handed_over.is_empty() {
+                work.deliver(at);
+                handed_over.push(work.clone());
+            }
+        }
+        handed_over
+    }
+}
+
+impl ModelReport {
+    /// Writes the model into the device's row, and brings to its end the open work that it makes pointless.
+    /// Returns the model for which an action has to be made.
+    pub fn reconcile(&self, agent: &mut Agent, open: &mut [Work]) -> Option<String> {
+        if self.model.is_some() && agent.current_model != self.model {
+            agent.current_model.clone_from(&self.model);
+            agent.updated_at = self.at;
+        }
+        let desired = agent.desired_model.as_deref();
+        let current = agent.current_model.as_deref();
+        let mut asked_for = false;
+        for work in open.iter_mut().filter(|work| work.kind == MODEL_UPDATE && !work.state.is_terminal()) {
+            if current.is_some_and(|model| work.asks_for_model(model)) {
+                work.end(WorkState::Succeeded, None, self.at);
+            } else if desired.is_some_and(|model| !work.asks_for_model(model)) {
+                // It would bring the device to a model from which the next action takes it away again.
+                work.end(WorkState::Canceled, None, self.at);
+            } else if work.is_overdue(self.at) {
+                work.end(WorkState::Expired, None, self.at);
+            } else {
+                asked_for = true;
+            }
+        }
+        desired.filter(|_| desired != current && !asked_for).map(str::to_owned)
+    }
+
+    /// The action that brings a model to the device.
+    #[must_use]
+    pub fn action(&self, agent: &Agent, model: &Model) -> NewWork {
+        NewWork {
+            id: self.action.clone(),
+            tenant: agent.tenant,
+            agent: agent.no,
+            kind: MODEL_UPDATE.to_owned(),
+            payload: model.payload(),
+            priority: 0,
+            ttl: self.ttl,
+            at: self.at,
+        }
+    }
+}
+
+impl BatchLimits {
+    /// Whether a batch with so many images, opened at that time, takes another one.
+    #[must_use]
+    pub fn takes_another(&self, images: u32, opened_at: DateTime<Utc>, at: DateTime<Utc>) -> bool {
+        images < self.images && is_within(at, opened_at, self.age)
+    }
+}
+
+impl HostReport {
+    /// The host, if it is not known yet.
+    #[must_use]
+    pub fn new_host(&self) -> NewAgent {
+        NewAgent {
+            tenant: self.tenant,
+            vendor: Vendor::AgentMc,
+            kind: Kind::Host,
+            no: None,
+            id: Some(self.fingerprint.clone()),
+            parent: None,
+            name: self.host.name.clone().unwrap_or_else(|| self.fingerprint.clone()),
+            version: self.host.version.clone(),
+            facts: self.host.facts.clone(),
+            labels: BTreeMap::new(),
+            key: None,
+            at: self.at,
+        }
+    }
+
+    /// An agent on it that is not known yet.
+    #[must_use]
+    pub fn new_agent(&self, agent: &HostedAgent, host: No) -> NewAgent {
+        let seen = agent.observation(host);
+        NewAgent {
+            tenant: self.tenant,
+            vendor: Vendor::AgentMc,
+            kind: Kind::Agent,
+            no: None,
+            id: None,
+            parent: seen.parent,
+            name: seen.name.unwrap_or_else(|| agent.key.clone()),
+            version: seen.version,
+            facts: seen.facts,
+            labels: BTreeMap::new(),
+            key: None,
+            at: self.at,
+        }
+    }
+}
+
+impl HostedAgent {
+    /// What is seen of it, its host and its key among it.
+    #[must_use]
+    pub fn observation(&self, host: No) -> Observation {
+        let mut seen = self.seen.clone();
+        seen.parent = Some(host);
+        seen.facts.insert(HOSTED_KEY.to_owned(), json!(self.key));
+        seen
+    }
+}
+
+/// Whether `at` is no more than `span` after `since`. A clock that steps back makes nothing late.
+fn is_within(at: DateTime<Utc>, since: DateTime<Utc>, span: Duration) -> bool {
+    (at - since).to_std().map_or(true, |age| age <= span)
+}

@@ -1,0 +1,72 @@
+use std::future::Future;
+
+use fleetwire_protocol::{Auth, Call, Endpoint, Fault, Reply};
+use fleetwire_validation::{Checked, Context, Validate, check};
+use http::HeaderMap;
+
+/// Says who a caller is.
+pub trait Identify<A: Auth>: Send + Sync {
+    /// What is known of a caller.
+    type Caller: Send;
+
+    /// Believes the credentials, or does not.
+    fn identify(&self, presented: A::Presented) -> impl Future<Output = Result<Self::Caller, Fault>> + Send;
+}
+
+/// Serves an operation.
+pub trait Handle<E: Endpoint>: Identify<E::Auth> {
+    /// Does what the operation is for.
+    fn handle(
+        &self,
+        caller: Self::Caller,
+        origin: &Origin<'_>,
+        call: Checked<E>,
+    ) -> impl Future<Output = Result<<E::Reply as Reply>::Value, Fault>> + Send;
+}
+
+/// How a caller reached us, for the addresses that we hand out.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The address that operators have configured, without a slash at its end.
+    pub public_url: Option<&'a str>,
+    /// `http` or `https`, as the connection was.
+    pub scheme: &'a str,
+    /// Host and port that the caller named.
+    pub host: &'a str,
+    /// The path under which the vendor is mounted, without its base path; empty at the root.
+    pub mount: &'a str,
+}
+
+impl Origin<'_> {
+    /// The vendor's address as the caller should use it, without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self.public_url {
+            Some(url) => format!("{url}{}", self.mount),
+            None => format!("{}://{}{}", self.scheme, self.host, self.mount),
+        }
+    }
+}
+
+/// Who is calling? Asked before the body is read, so that 401 wins over 400.
+///
+/// # Errors
+/// [`Fault::Unauthenticated`], or a failure of our own.
+pub async fn admit<E: Endpoint, H: Handle<E>>(handler: &H, headers: &HeaderMap) -> Result<H::Caller, Fault> {
+    handler.identify(E::Auth::extract(headers)?).await
+}
+
+/// Checks the rules and serves the operation.
+///
+/// # Errors
+/// Every violation of a rule, or what the handler fails with.
+pub async fn answer<E: Validate, H: Handle<E>>(
+    handler: &H,
+    caller: H::Caller,
+    origin: &Origin<'_>,
+    call: Call<E>,
+    context: &Context,
+) -> Result<<E::Reply as Reply>::Value, Fault> {
+    let call = check(call, context)?;
+    handler.handle(caller, origin, call).await
+}

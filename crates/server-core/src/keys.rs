@@ -1,0 +1,137 @@
+//! Keys: how they are made, kept and derived.
+//!
+//! Keys are 256 random bits, so that a plain SHA-256 keeps them as safe as a slow hash would; a lookup by
+//! digest tells an attacker nothing about the key through time, since digests cannot be steered.
+
+use std::fmt;
+
+use ring::{digest, hmac, signature};
+use subtle::ConstantTimeEq;
+
+use crate::Entropy;
+
+/// The SHA-256 of a key or token: all that is stored of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of a key or token.
+    #[must_use]
+    pub fn of(secret: &str) -> Self {
+        Self(sha256(secret.as_bytes()))
+    }
+
+    /// Whether two digests are the same, in a time that does not depend on where they differ.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Enough to tell two apart in a log.
+        write!(f, "Digest({}…)", hex(&self.0[..4]))
+    }
+}
+
+/// SHA-256.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
+/// Lower-case hex digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
+}
+
+/// Reads hex digits of either case; `None` if there are not exactly `2 * N` of them.
+#[must_use]
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut out = [0; N];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    Some(out)
+}
+
+/// Makes a key of a vendor's form: its prefix and 64 hex digits.
+#[must_use]
+pub fn mint(prefix: &str, entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 32];
+    entropy.fill(&mut bytes);
+    format!("{prefix}{}", hex(&bytes))
+}
+
+/// What a first start makes and a store keeps: the secrets of a server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Foundation {
+    /// The secret that rotation keys are derived from.
+    pub rotation: [u8; 32],
+    /// The seed of the Ed25519 key that signs releases.
+    pub signing: [u8; 32],
+    /// The digest of the first operator's token.
+    pub operator: Digest,
+}
+
+impl fmt::Debug for Foundation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Foundation(…)")
+    }
+}
+
+/// Derives the keys that are offered in rotations.
+///
+/// A candidate is a function of agent and number, so that it can be offered in every answer until it is used
+/// while only its digest is stored.
+pub(crate) struct Rotations(hmac::Key);
+
+impl Rotations {
+    pub(crate) fn new(foundation: &Foundation) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &foundation.rotation))
+    }
+
+    /// The key number `rotation` of an agent.
+    pub(crate) fn candidate(&self, prefix: &str, agent: i64, rotation: u32) -> String {
+        let mut message = [0; 12];
+        message[..8].copy_from_slice(&agent.to_be_bytes());
+        message[8..].copy_from_slice(&rotation.to_be_bytes());
+        format!("{prefix}{}", hex(hmac::sign(&self.0, &message).as_ref()))
+    }
+}
+
+/// Signs releases.
+pub(crate) struct Signer(signature::Ed25519KeyPair);
+
+impl Signer {
+    /// `None` if the seed is no seed, which a store that keeps 32 bytes cannot bring about.
+    pub(crate) fn new(foundation: &Foundation) -> Option<Self> {
+        signature::Ed25519KeyPair::from_seed_unchecked(&foundation.signing).ok().map(Self)
+    }
+
+    /// Signs the 32 bytes of a digest: not its hex text, and not the file.
+    pub(crate) fn sign(&self, sha256: &[u8; 32]) -> [u8; 64] {
+        let mut out = [0; 64];
+        out.copy_from_slice(self.0.sign(sha256).as_ref());
+        out
+    }
+
+    /// The public key in base64, as agents are given it.
+    pub(crate) fn public_key(&self) -> String {
+        use base64::Engine;
+        use ring::signature::KeyPair;
+        base64::engine::general_purpose::STANDARD.encode(self.0.public_key().as_ref())
+    }
+}

@@ -1,0 +1,387 @@
+//! What an operator may see and do, whichever dialect an agent speaks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken};
+use fleetwire_protocol::acusight::DeviceKey;
+use fleetwire_protocol::agentmc::ApiKey;
+use fleetwire_protocol::zstack::BearerToken;
+use serde_json::{Map, Value};
+
+use crate::Core;
+use crate::domain::{
+    Agent, Credential, Kind, Model, NewAgent, NewToken, NewWork, No, Release, Token, Vendor, Work,
+};
+use crate::keys::Digest;
+use crate::lease::{Liveness, Report};
+use crate::registry::AgentRecord;
+use crate::store::{Store, StoreError};
+
+/// What operators' tokens begin with.
+pub const TOKEN_PREFIX: &str = "fwo_";
+
+/// An agent as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct AgentView {
+    /// Its row.
+    pub agent: Arc<Agent>,
+    /// Whether it reports in time.
+    pub liveness: Liveness,
+    /// When it last reported.
+    pub last_seen: Option<DateTime<Utc>>,
+    /// What it last said.
+    pub report: Option<Report>,
+}
+
+/// An agent to be registered by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registration {
+    /// Its dialect.
+    pub vendor: Vendor,
+    /// What it is.
+    pub kind: Kind,
+    /// Its number, where the dialect shows it and it is known beforehand.
+    pub no: Option<No>,
+    /// Its id on the wire; made up if it is not known beforehand.
+    pub id: Option<String>,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// What is known of it.
+    pub facts: Map<String, Value>,
+    /// What it is marked with.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A release to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRelease {
+    /// The version.
+    pub version: String,
+    /// The operating system that it runs on.
+    pub os: String,
+    /// The architecture that it runs on.
+    pub arch: String,
+    /// SHA-256 of its file.
+    pub sha256: [u8; 32],
+    /// Size of its file in bytes.
+    pub size: u64,
+    /// Where its file is.
+    pub download_url: String,
+    /// Whether agents must change to it.
+    pub mandatory: bool,
+}
+
+/// A model to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewModel {
+    /// Its id; made up if there is none.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where its file is.
+    pub download_url: String,
+    /// The ending of its file.
+    pub file_ext: Option<String>,
+    /// The names of its classes: JSON text.
+    pub label_map: Option<String>,
+}
+
+/// Why an operator's wish was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// Something named is not there.
+    #[error("there is no such {0}")]
+    Missing(&'static str),
+    /// Something of that name is there already.
+    #[error("{0} is there already")]
+    Taken(&'static str),
+    /// The wish makes no sense for this agent.
+    #[error("{0}")]
+    Unsuitable(&'static str),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for OperatorError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Missing(what) => Self::Missing(what),
+            StoreError::Taken(what) => Self::Taken(what),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// What an operator's wish comes to.
+pub type Done<T> = Result<T, OperatorError>;
+
+const fn key_prefix(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Acusight => DeviceKey::PREFIX,
+        Vendor::ZStack => BearerToken::PREFIX,
+        Vendor::AgentMc => ApiKey::PREFIX,
+        Vendor::Achilles => AgentKey::PREFIX,
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// Whose operator a token is, if it is one.
+    #[must_use]
+    pub fn operator_tenant(&self, token: &str) -> Option<No> {
+        Digest::of(token).matches(&self.operator).then_some(crate::domain::DEFAULT_TENANT)
+    }
+
+    /// The key that checks the signatures of releases: base64 of 32 bytes of Ed25519.
+    #[must_use]
+    pub fn release_key(&self) -> &str {
+        &self.public_key
+    }
+
+    /// The agents of a tenant, in the order of their numbers.
+    #[must_use]
+    pub fn agents(&self, tenant: No) -> Vec<AgentView> {
+        let mut agents: Vec<_> = self
+            .registry
+            .all()
+            .iter()
+            .filter(|record| record.agent().tenant == tenant)
+            .map(|record| self.view(record))
+            .collect();
+        agents.sort_unstable_by_key(|view| view.agent.no);
+        agents
+    }
+
+    fn view(&self, record: &AgentRecord) -> AgentView {
+        AgentView {
+            agent: record.agent(),
+            liveness: self.liveness(record),
+            last_seen: record.lease.last_seen(),
+            report: record.lease.report(),
+        }
+    }
+
+    /// Finds an agent by its id on the wire, or by its number.
+    ///
+    /// # Errors
+    /// The tenant has no such agent.
+    pub fn find_agent(&self, tenant: No, vendor: Vendor, id: &str) -> Done<AgentView> {
+        let named = [Kind::Agent, Kind::Host]
+            .into_iter()
+            .find_map(|kind| self.registry.named(tenant, vendor, kind, id))
+            .ok_or(OperatorError::Missing("agent"))?;
+        Ok(self.view(&named))
+    }
+
+    /// Registers an agent and makes a key for it, which is shown this once.
+    ///
+    /// # Errors
+    /// Its number or id is in use, or the store fails.
+    pub async fn register(&self, tenant: No, wish: Registration) -> Done<(AgentView, String)> {
+        let key = self.mint(key_prefix(wish.vendor));
+        let digest = Digest::of(&key);
+        let numbered = wish.vendor == Vendor::AgentMc && wish.kind == Kind::Agent;
+        let id = if numbered { None } else { Some(wish.id.unwrap_or_else(|| self.new_id())) };
+        let name = wish.name.or_else(|| id.clone()).unwrap_or_else(|| "agent".to_owned());
+        // An agent that a host reports for signs in with the host's key.
+        let own_key = (!numbered).then_some(digest);
+        let agent = NewAgent {
+            tenant,
+            vendor: wish.vendor,
+            kind: wish.kind,
+            no: wish.no,
+            id,
+            parent: None,
+            name,
+            version: None,
+            facts: wish.facts,
+            labels: wish.labels,
+            key: own_key,
+            at: self.now(),
+        };
+        let agent = self.store.register(agent).await?;
+        if numbered {
+            let credential =
+                Credential { tenant, vendor: wish.vendor, agent: None, candidate: false };
+            self.store.add_key(digest, credential).await?;
+        }
+        let record = self.registry.put(agent);
+        Ok((self.view(&record), key))
+    }
+
+    /// Makes a key that is good for every agent of the tenant, in the dialects that have such keys.
+    ///
+    /// # Errors
+    /// The dialect has none, or the store fails.
+    pub async fn issue_tenant_key(&self, tenant: No, vendor: Vendor) -> Done<String> {
+        if !matches!(vendor, Vendor::ZStack | Vendor::AgentMc) {
+            return Err(OperatorError::Unsuitable("keys of this vendor belong to one agent each"));
+        }
+        let key = self.mint(key_prefix(vendor));
+        let credential = Credential { tenant, vendor, agent: None, candidate: false };
+        self.store.add_key(Digest::of(&key), credential).await?;
+        Ok(key)
+    }
+
+    /// Makes an enrolment token, which is shown this once.
+    ///
+    /// # Errors
+    /// The dialect has no enrolment, or the store fails.
+    pub async fn issue_token(
+        &self,
+        tenant: No,
+        vendor: Vendor,
+        ttl: Duration,
+        max_uses: u32,
+    ) -> Done<(Token, String)> {
+        if vendor != Vendor::Achilles {
+            return Err(OperatorError::Unsuitable("agents of this vendor are registered, not enrolled by token"));
+        }
+        let text = self.mint(EnrollmentToken::PREFIX);
+        let now = self.now();
+        let token = NewToken {
+            id: self.new_id(),
+            digest: Digest::of(&text),
+            tenant,
+            vendor,
+            expires_at: now.checked_add_signed(
+                chrono::Duration::from_std(ttl).map_err(|_| OperatorError::Unsuitable("the token would live too long"))?,
+            ).ok_or(OperatorError::Unsuitable("the token would live too long"))?,
+            max_uses,
+            at: now,
+        };
+        Ok((self.store.issue_token(token).await?, text))
+    }
+
+    /// The enrolment tokens of a tenant, the latest first.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn tokens(&self, tenant: No) -> Done<Vec<Token>> {
+        Ok(self.store.tokens(tenant).await?)
+    }
+
+    /// Takes an enrolment token back.
+    ///
+    /// # Errors
+    /// The tenant has no such token, or the store fails.
+    pub async fn revoke_token(&self, tenant: No, id: String) -> Done<()> {
+        if self.store.revoke_token(tenant, id).await? { Ok(()) } else { Err(OperatorError::Missing("token")) }
+    }
+
+    /// Offers an agent a new key. Its old one stays good until the new one has been used; asked again
+    /// meanwhile, the same key is offered.
+    ///
+    /// # Errors
+    /// The tenant has no such agent, its dialect cannot be told of a new key, or the store fails.
+    pub async fn rotate_key(&self, tenant: No, vendor: Vendor, id: &str) -> Done<AgentView> {
+        if vendor != Vendor::Achilles {
+            return Err(OperatorError::Unsuitable("agents of this vendor cannot be told of a new key"));
+        }
+        let agent = self.find_agent(tenant, vendor, id)?.agent;
+        let rotation = agent.rotation + u32::from(!agent.rotating);
+        let candidate = self.rotations.candidate(key_prefix(vendor), agent.no, rotation);
+        let agent = self.store.offer_key(agent.no, rotation, Digest::of(&candidate)).await?;
+        Ok(self.view(&self.registry.put(agent)))
+    }
+
+    /// Queues work for an agent.
+    ///
+    /// # Errors
+    /// The tenant has no such agent, or the store fails.
+    pub async fn queue_work(
+        &self,
+        tenant: No,
+        vendor: Vendor,
+        id: &str,
+        kind: String,
+        payload: Map<String, Value>,
+        priority: i64,
+    ) -> Done<Work> {
+        if vendor != Vendor::Achilles {
+            return Err(OperatorError::Unsuitable("agents of this vendor are given no tasks"));
+        }
+        let agent = self.find_agent(tenant, vendor, id)?.agent;
+        let work = NewWork {
+            id: self.new_id(),
+            tenant,
+            agent: agent.no,
+            kind,
+            payload,
+            priority,
+            ttl: self.config.work_ttl,
+            at: self.now(),
+        };
+        let work = self.store.queue(work).await?;
+        if let Some(record) = self.registry.agent(agent.no) {
+            record.lease.set_has_work(true);
+        }
+        Ok(work)
+    }
+
+    /// The work of a tenant, the latest first; of one agent if it is named.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> Done<Vec<Work>> {
+        Ok(self.store.work(tenant, agent, limit).await?)
+    }
+
+    /// Registers a model.
+    ///
+    /// # Errors
+    /// Its id is in use, or the store fails.
+    pub async fn add_model(&self, tenant: No, wish: NewModel) -> Done<Model> {
+        let model = Model {
+            id: wish.id.unwrap_or_else(|| format!("model_{}", self.new_id())),
+            tenant,
+            name: wish.name,
+            version: wish.version,
+            download_url: wish.download_url,
+            file_ext: wish.file_ext,
+            label_map: wish.label_map,
+            created_at: self.now(),
+        };
+        self.store.add_model(model.clone()).await?;
+        Ok(model)
+    }
+
+    /// Says which model a device is to run; the next check-in brings it the action.
+    ///
+    /// # Errors
+    /// The tenant has no such device or model, or the store fails.
+    pub async fn assign_model(&self, tenant: No, device: &str, model: String) -> Done<AgentView> {
+        let agent = self.find_agent(tenant, Vendor::Acusight, device)?.agent;
+        let agent = self.store.set_desired_model(agent.no, model, self.now()).await?;
+        let record = self.registry.put(agent);
+        record.lease.set_has_work(true);
+        Ok(self.view(&record))
+    }
+
+    /// Registers and signs a release.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn add_release(&self, tenant: No, wish: NewRelease) -> Done<Release> {
+        let release = Release {
+            tenant,
+            version: wish.version,
+            os: wish.os,
+            arch: wish.arch,
+            signature: self.signer.sign(&wish.sha256),
+            sha256: wish.sha256,
+            size: wish.size,
+            download_url: wish.download_url,
+            mandatory: wish.mandatory,
+            created_at: self.now(),
+        };
+        self.store.add_release(release.clone()).await?;
+        Ok(release)
+    }
+}
