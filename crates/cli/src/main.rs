@@ -1,2 +1,58 @@
-//! x
-fn main(){}
+//! The one binary of Fleetwire: a fleet server, a demonstration of it, and its operators' commands.
+
+mod config;
+mod demo;
+mod operator;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Typed wire protocols for fleets of agents and edge devices: the server and its operators' commands.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a server in a temporary folder, send it every operation of every vendor, and say what was proved.
+    Demo(demo::Demo),
+    /// Serve agents and operators.
+    Serve(serve::Serve),
+    #[command(flatten)]
+    Operator(operator::OperatorCommand),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_env("FLEETWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,fleetwire=info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(demo) => demo.run().await,
+            Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Operator(command) => command.run().await.map(|()| ExitCode::SUCCESS),
+        }
+    });
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    use std::io::Write;
+    // Standard error may be closed; the exit code still tells.
+    let _ = writeln!(std::io::stderr(), "fleetwire: {error:#}");
+    ExitCode::FAILURE
+}

@@ -88,7 +88,8 @@ fn timestamp_is_recent(call: &Call<Heartbeat>, context: &Context, _: Side, repor
         let direction = if skew < TimeDelta::zero() { "behind" } else { "ahead" };
         let allowed = Seconds(window);
         let skew = Seconds(skew.abs().to_std().unwrap_or(Duration::MAX));
-        report.broken_so(format!("must be within {allowed} s of the reader's clock, not {skew} s {direction}"));
+        report
+            .broken_so(format!("must be within {allowed} s of the reader's clock, not {skew} s {direction}"));
     }
 }
 

@@ -16,6 +16,17 @@ const ONE_PIXEL: Origin = house("an image has at least one pixel");
 const OTHER_SHAPE: Origin = house("the two shapes of an annotation mean the same box (AC-5)");
 const SOURCE_SHAPE: Origin = house("the source's operation knows only its own shape of an annotation (AC-5)");
 
+/// A range that the source states in a field's description.
+macro_rules! prose {
+    ($field:literal) => {
+        Origin::Source {
+            document: "acusight-image-notify",
+            place: concat!("#/components/schemas/models.AnnotationData/properties/", $field, "/description"),
+            how: How::Prose,
+        }
+    };
+}
+
 rules! {
     Checkin, "acusight.checkin" {
         "device_id.min_length": "/device_id" => (.device_id), MinLength(1), Emit, NAMED;
@@ -52,17 +63,6 @@ rules! {
             house("servers take a box that reaches over the edge and mark it (D-13)");
     }
 }
-
-macro_rules! prose {
-    ($field:literal) => {
-        Origin::Source {
-            document: "acusight-image-notify",
-            place: concat!("#/components/schemas/models.AnnotationData/properties/", $field, "/description"),
-            how: How::Prose,
-        }
-    };
-}
-use prose;
 
 /// Whether a box reaches over the image's edge. A server takes such a box and marks it (D-13).
 ///

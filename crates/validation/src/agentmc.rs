@@ -26,7 +26,8 @@ const FALLBACK: Origin = Origin::Source {
     place: "Parameters, X-Host-Fingerprint",
     how: How::Prose,
 };
-const LIKE_THE_ONE: Origin = house("an agent in the list is held to what the source asks of the one agent (AM-5)");
+const LIKE_THE_ONE: Origin =
+    house("an agent in the list is held to what the source asks of the one agent (AM-5)");
 
 const fn newer(place: &'static str) -> Origin {
     Origin::Source { document: "agentmc-node 0.3.169, spec/openapi.filtered.json", place, how: How::Deployed }

@@ -38,19 +38,20 @@ macro_rules! rules {
                 RULES
             }
 
-            #[allow(unused_variables, clippy::allow_attributes, reason = "not every table needs every argument")]
             fn violations(
                 call: &fleetwire_protocol::Call<Self>,
                 context: &$crate::Context,
                 side: $crate::Side,
                 out: &mut Vec<fleetwire_protocol::Violation>,
             ) {
+                // Not every table needs every argument.
+                let _ = (call, context, side, &out);
                 $({
                     const RULE: &$crate::Rule = &rules!(
                         @rule $operation, $suffix, $pointer, $target, [$keyword $(($($bound)*))?], $sides, $origin
                     );
-                    if RULE.sides.cover(side) && !RULE.held_by_type {
-                        let mut report = $crate::report::Report::new(RULE, out);
+                    if RULE.sides.cover(side) {
+                        let report = &mut $crate::report::Report::new(RULE, out);
                         rules!(@target call, context, side, report, [$keyword $(($($bound)*))?], $target);
                     }
                 })*
@@ -102,9 +103,11 @@ macro_rules! rules {
     (@statement [MaxMembers]) => { concat!("must have at most ", max_open_members!(), " open members") };
     (@statement [Custom($statement:literal)]) => { $statement };
 
-    (@target $call:ident, $context:ident, $side:ident, $report:ident, $keyword:tt, held) => {};
+    (@target $call:ident, $context:ident, $side:ident, $report:ident, $keyword:tt, held) => {
+        let _ = $report;
+    };
     (@target $call:ident, $context:ident, $side:ident, $report:ident, $keyword:tt, {$check:ident}) => {
-        $check($call, $context, $side, &mut $report)
+        $check($call, $context, $side, $report)
     };
     (@target $call:ident, $context:ident, $side:ident, $report:ident, $keyword:tt, [$find:ident]) => {
         if let Some(value) = $find($call, $side) {

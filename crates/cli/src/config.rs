@@ -1,0 +1,166 @@
+//! What a server runs with: defaults, then the file, then the environment, then flags.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use fleetwire_server::{Rooting, Settings, mounts};
+use fleetwire_server_core::domain::BatchLimits;
+use fleetwire_server_core::lease::Cadence;
+use serde::Deserialize;
+
+/// The file `fleetwire.toml`. Everything may be left out; a key that is not listed here is an error.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    /// Address to listen on.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Folder of the database.
+    pub(crate) data: Option<PathBuf>,
+    /// Address that agents are told to use.
+    pub(crate) public_url: Option<String>,
+    /// Host names at whose root a vendor stands.
+    pub(crate) hosts: HashMap<String, String>,
+    /// Bounds on what strangers can send.
+    pub(crate) limits: Limits,
+    /// Seconds between two check-ins, by vendor.
+    pub(crate) interval: Intervals,
+    /// What devices may put where.
+    pub(crate) batches: Batches,
+}
+
+/// Bounds on what strangers can send.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    connections: Option<usize>,
+    header_seconds: Option<u64>,
+    body_seconds: Option<u64>,
+}
+
+/// Seconds between two check-ins, by vendor.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Intervals {
+    acusight: Option<u64>,
+    zstack: Option<u64>,
+    agentmc: Option<u64>,
+    achilles: Option<u64>,
+}
+
+/// What devices may put where.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Batches {
+    images: Option<u32>,
+    minutes: Option<u64>,
+    quota: Option<u64>,
+}
+
+impl File {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
+    }
+
+    /// The server's bounds.
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        for (host, vendor) in &self.hosts {
+            let known = mounts().iter().any(|mount| mount.vendor == vendor);
+            let names: Vec<_> = mounts().iter().map(|mount| mount.vendor).collect();
+            ensure!(known, "hosts.{host}: there is no vendor {vendor}; there are {}", names.join(", "));
+        }
+        if let Some(url) = &self.public_url {
+            let good = url.starts_with("http://") || url.starts_with("https://");
+            ensure!(good, "public_url: {url} does not begin with http:// or https://");
+        }
+        let mut settings = Settings {
+            public_url: self.public_url.clone(),
+            rooting: Rooting { hosts: self.hosts.clone(), listener: None },
+            ..Settings::default()
+        };
+        if let Some(connections) = self.limits.connections {
+            ensure!(connections > 0, "limits.connections: at least 1");
+            settings.connections = connections;
+        }
+        if let Some(seconds) = self.limits.header_seconds {
+            settings.header_timeout = Duration::from_secs(seconds);
+        }
+        if let Some(seconds) = self.limits.body_seconds {
+            settings.body_timeout = Duration::from_secs(seconds);
+        }
+        Ok(settings)
+    }
+
+    /// What the core decides with.
+    pub(crate) fn core(&self) -> Result<fleetwire_server_core::Config> {
+        let mut config = fleetwire_server_core::Config::default();
+        let cadences = [
+            ("acusight", self.interval.acusight, &mut config.acusight),
+            ("zstack", self.interval.zstack, &mut config.zstack),
+            ("agentmc", self.interval.agentmc, &mut config.agentmc),
+            ("achilles", self.interval.achilles, &mut config.achilles),
+        ];
+        for (vendor, seconds, cadence) in cadences {
+            if let Some(seconds) = seconds {
+                let sensible = (1..=86_400).contains(&seconds);
+                ensure!(sensible, "interval.{vendor}: between 1 and 86400 seconds, not {seconds}");
+                *cadence = Cadence::seconds(seconds);
+            }
+        }
+        let defaults = BatchLimits::default();
+        config.batches = BatchLimits {
+            images: self.batches.images.unwrap_or(defaults.images),
+            age: self.batches.minutes.map_or(defaults.age, |minutes| Duration::from_secs(minutes * 60)),
+            quota: self.batches.quota.unwrap_or(defaults.quota),
+        };
+        ensure!(config.batches.images > 0, "batches.images: at least 1");
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<File> {
+        Ok(toml::from_str(text)?)
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name_with_those_that_there_are() {
+        let error = read("lisen = \"127.0.0.1:1\"").unwrap_err().to_string();
+        assert!(error.contains("`lisen`") && error.contains("`listen`"), "{error}");
+        let error = read("[limits]\nconections = 1").unwrap_err().to_string();
+        assert!(error.contains("`conections`") && error.contains("`connections`"), "{error}");
+    }
+
+    #[test]
+    fn an_interval_sets_what_silence_means() {
+        let config = read("[interval]\nzstack = 10").unwrap().core().unwrap();
+        assert_eq!(config.zstack.offline_after, Duration::from_secs(30));
+        assert_eq!(config.acusight.interval, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_by_place() {
+        for (text, place) in [
+            ("[interval]\nachilles = 0", "interval.achilles"),
+            ("[batches]\nimages = 0", "batches.images"),
+        ] {
+            let error = read(text).unwrap().core().unwrap_err().to_string();
+            assert!(error.contains(place), "{error}");
+        }
+        for (text, place) in [
+            ("public_url = \"fleet.example\"", "public_url"),
+            ("[limits]\nconnections = 0", "limits.connections"),
+            ("[hosts]\n\"a.example\" = \"nobody\"", "hosts.a.example"),
+        ] {
+            let error = read(text).unwrap().settings().unwrap_err().to_string();
+            assert!(error.contains(place), "{error}");
+        }
+    }
+}
