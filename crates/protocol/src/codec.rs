@@ -1,6 +1,7 @@
 //! Bytes both ways: the one place where calls and replies become HTTP messages, for both roles.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -153,9 +154,7 @@ pub fn encode_fault<B: Envelope>(status: http::StatusCode, fault: &Fault) -> Res
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     if let Some(delay) = fault.retry_after() {
-        // Rounded up: coming back early is what the header is there to prevent.
-        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
     }
     if let Fault::MethodNotAllowed { allow } = fault {
         let allow: Vec<_> = allow.iter().map(http::Method::as_str).collect();
@@ -164,6 +163,11 @@ pub fn encode_fault<B: Envelope>(status: http::StatusCode, fault: &Fault) -> Res
         }
     }
     response
+}
+
+/// A delay in seconds, rounded up: coming back early is what it is there to prevent.
+pub(crate) const fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs().saturating_add((delay.subsec_nanos() > 0) as u64)
 }
 
 /// Why an answer is no reply of the operation. The answer is never lost.
@@ -219,7 +223,9 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Violation> {
 /// Finds the place and the rule of a structural fault.
 #[cold]
 fn locate<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Violation {
-    if !error.is_data() {
+    // To serde_json a number beyond a double is a fault of syntax; to JSON it is not.
+    let out_of_range = error.to_string().starts_with(OUT_OF_RANGE);
+    if !error.is_data() && !out_of_range {
         return Violation::body("", "json.syntax", format!("is not JSON: {error}"));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -245,8 +251,34 @@ fn locate<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Violati
         push_member(&mut pointer, member);
         return Violation::body(pointer, "json.duplicate", "is there twice");
     }
+    if out_of_range {
+        return Violation::body(pointer, "json.value", "is out of the range of a double");
+    }
     let rule = if message.starts_with("invalid value") { "json.value" } else { "json.type" };
-    Violation::body(pointer, rule, message)
+    Violation::body(pointer, rule, in_json_terms(message))
+}
+
+const OUT_OF_RANGE: &str = "number out of range";
+
+/// Puts serde's account of a fault into the terms of JSON, as the end of a sentence that begins with the
+/// member's name. A text is told only if it is short: it may be a key in the wrong place, or megabytes.
+fn in_json_terms(message: &str) -> String {
+    const LONGEST: usize = 32;
+    let Some((fault, expected)) = message.split_once(", expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "a map" => "an object",
+        "a sequence" => "an array",
+        name if name.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let found = fault.split_once(": ").map_or("an array", |(_, found)| found);
+    let found = match found {
+        "map" => "an object",
+        "sequence" => "an array",
+        text if text.starts_with("string ") && text.len() > LONGEST => "a longer string",
+        other => other,
+    };
+    format!("must be {expected}, not {found}")
 }
 
 /// Appends a member to a JSON pointer (RFC 6901).

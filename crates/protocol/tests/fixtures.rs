@@ -251,7 +251,8 @@ fn check(fixture: &Fixture, all: &[Fixture]) {
             let canonical = fixture.origin.canonical.as_ref().expect("a canonical fixture");
             let canonical = all.iter().find(|other| other.path == *canonical).expect("a canonical fixture");
             assert!(canonical.class == Class::Exact, "the canonical fixture is a plain one");
-            assert_ne!(value(&fixture.body), value(&canonical.body), "it differs from the canonical one");
+            let same = fixture.kind == canonical.kind && value(&fixture.body) == value(&canonical.body);
+            assert!(!same, "it differs from the canonical one");
             assert_eq!(value(&written), value(&canonical.body), "it is written as the canonical one");
             let Some(Outcome::Read { typed: other, status: other_status, .. }) = replay_any(canonical) else {
                 panic!("the canonical fixture is not read")

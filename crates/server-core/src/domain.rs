@@ -651,9 +651,9 @@ impl Annotation {
         // Fractions come rounded: a box that fits to a millionth of the image fits.
         const SLACK: f64 = 1e-6;
         self.bounds.is_some_and(|[x, y, width, height]| {
-            [(x, width), (y, height)].into_iter().any(|(centre, extent)| {
-                centre - extent / 2.0 < -SLACK || centre + extent / 2.0 > 1.0 + SLACK
-            })
+            [(x, width), (y, height)]
+                .into_iter()
+                .any(|(centre, extent)| centre - extent / 2.0 < -SLACK || centre + extent / 2.0 > 1.0 + SLACK)
         })
     }
 }
@@ -747,6 +747,10 @@ pub enum Hosted {
 
 // What follows is what stores have to decide in the middle of a transaction, so that they all decide alike.
 
+/// The highest number that a store gives out of itself. Beyond it, peers that read JSON numbers as doubles could
+/// not tell two apart; an operator may still choose one.
+pub const HIGHEST_NO: No = (1 << 53) - 1;
+
 /// The fact that tells an agent without a number of its own from the others on its host.
 pub const HOSTED_KEY: &str = "key";
 
@@ -756,16 +760,62 @@ impl Agent {
     pub fn hosted_key(&self) -> Option<&str> {
         self.facts.get(HOSTED_KEY).and_then(Value::as_str)
     }
+
+    /// Whether it can be offered the key of this number: none waits to be used, and it is the next one.
+    #[must_use]
+    pub fn takes_offer(&self, rotation: u32) -> bool {
+        !self.rotating && self.rotation.checked_add(1) == Some(rotation)
+    }
+
+    /// It has signed in. The first use of an offered key takes the offer; an offer that waits while another key
+    /// is used goes on waiting, since the agent may be told of it at any moment.
+    pub fn settle(&mut self, offered: bool, at: DateTime<Utc>) {
+        self.activated = true;
+        self.rotating &= !offered;
+        self.updated_at = at;
+    }
+}
+
+impl NewToken {
+    /// The row that it becomes.
+    #[must_use]
+    pub fn into_token(self) -> Token {
+        Token {
+            id: self.id,
+            tenant: self.tenant,
+            vendor: self.vendor,
+            expires_at: self.expires_at,
+            max_uses: self.max_uses,
+            uses: 0,
+            revoked: false,
+            created_at: self.at,
+        }
+    }
+}
+
+impl Work {
+    /// Takes an outcome that an agent of its tenant reports.
+    #[must_use]
+    pub fn complete(mut self, completion: Completion) -> Completed {
+        if self.agent != completion.agent {
+            Completed::NotYours
+        } else if self.state.is_terminal() {
+            Completed::Before(self)
+        } else if self.state == WorkState::Queued {
+            Completed::NotDelivered(self)
+        } else {
+            self.end(completion.state, Some(completion.result), completion.at);
+            Completed::Now(self)
+        }
+    }
 }
 
 impl Enrolment {
-    /// Whether it repeats an enrolment of the same token by a newcomer of this identity at that time: the
-    /// answer was lost, if the agent has not signed in since.
+    /// Whether it repeats an enrolment of the same token and identity at that time: the answer was lost, if
+    /// the agent has not signed in since.
     #[must_use]
-    pub fn repeats(&self, identity: &str, at: DateTime<Utc>, agent: &Agent) -> bool {
-        self.identity == identity
-            && !agent.activated
-            && is_within(self.agent.at, at, self.repeat_within)
+    pub fn repeats(&self, enrolled_at: DateTime<Utc>, agent: &Agent) -> bool {
+        !agent.activated && is_within(self.agent.at, enrolled_at, self.repeat_within)
     }
 }
 

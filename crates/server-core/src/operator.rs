@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken};
+use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken, TaskPayload};
 use fleetwire_protocol::acusight::DeviceKey;
 use fleetwire_protocol::agentmc::ApiKey;
+use fleetwire_protocol::codec;
 use fleetwire_protocol::zstack::BearerToken;
 use serde_json::{Map, Value};
 
@@ -104,6 +105,9 @@ pub enum OperatorError {
     /// The wish makes no sense for this agent.
     #[error("{0}")]
     Unsuitable(&'static str),
+    /// Something in the wish is not of the form that the dialect has; says where and what.
+    #[error("{0}")]
+    Invalid(String),
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -128,6 +132,34 @@ const fn key_prefix(vendor: Vendor) -> &'static str {
         Vendor::ZStack => BearerToken::PREFIX,
         Vendor::AgentMc => ApiKey::PREFIX,
         Vendor::Achilles => AgentKey::PREFIX,
+    }
+}
+
+/// Whether a payload can be handed over whole. One that could not be read would be stuck in the queue, and a
+/// member that tasks do not have would be left out on the way.
+fn check_payload(payload: &Map<String, Value>) -> Done<()> {
+    let given = Value::Object(payload.clone());
+    let task: TaskPayload = codec::from_json(given.to_string().as_bytes()).map_err(|fault| {
+        OperatorError::Invalid(format!("payload.{}: {}", fault.place.dotted(), fault.message))
+    })?;
+    let carried = serde_json::to_value(&task)
+        .map_err(|error| OperatorError::Invalid(format!("payload: cannot be written as JSON: {error}")))?;
+    let mut lost = Vec::new();
+    find_lost("payload", &given, &carried, &mut lost);
+    if lost.is_empty() { Ok(()) } else { Err(OperatorError::Invalid(lost.join("; "))) }
+}
+
+/// Names the members of objects that `carried` no longer has.
+fn find_lost(place: &str, given: &Value, carried: &Value, lost: &mut Vec<String>) {
+    let (Value::Object(given), Value::Object(carried)) = (given, carried) else { return };
+    for (name, value) in given {
+        let place = format!("{place}.{name}");
+        match carried.get(name) {
+            Some(carried) => find_lost(&place, value, carried, lost),
+            // Absent is how tasks say this.
+            None if value.is_null() || value.as_array().is_some_and(Vec::is_empty) => {}
+            None => lost.push(format!("{place}: tasks have no such member")),
+        }
     }
 }
 
@@ -158,6 +190,22 @@ impl<S: Store> Core<S> {
         agents
     }
 
+    /// An agent of a tenant by its number.
+    #[must_use]
+    pub fn agent_numbered(&self, tenant: No, no: No) -> Option<AgentView> {
+        let record = self.registry.agent(no).filter(|record| record.agent().tenant == tenant)?;
+        Some(self.view(&record))
+    }
+
+    /// Asks the store the least that can be asked, to learn whether it answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        // No row has this number.
+        self.store.agent(0).await.map(drop)
+    }
+
     fn view(&self, record: &AgentRecord) -> AgentView {
         AgentView {
             agent: record.agent(),
@@ -167,7 +215,7 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// Finds an agent by its id on the wire, or by its number.
+    /// Finds an agent by its id on the wire, which is its number where the dialect shows numbers.
     ///
     /// # Errors
     /// The tenant has no such agent.
@@ -182,11 +230,17 @@ impl<S: Store> Core<S> {
     /// Registers an agent and makes a key for it, which is shown this once.
     ///
     /// # Errors
-    /// Its number or id is in use, or the store fails.
+    /// Its number or id is in use, the dialect has no hosts or no ids, or the store fails.
     pub async fn register(&self, tenant: No, wish: Registration) -> Done<(AgentView, String)> {
+        if wish.kind == Kind::Host && wish.vendor != Vendor::AgentMc {
+            return Err(OperatorError::Unsuitable("this vendor has no hosts, only agents"));
+        }
+        let numbered = wish.vendor == Vendor::AgentMc && wish.kind == Kind::Agent;
+        if numbered && wish.id.is_some() {
+            return Err(OperatorError::Unsuitable("agents of this vendor have a number, not an id"));
+        }
         let key = self.mint(key_prefix(wish.vendor));
         let digest = Digest::of(&key);
-        let numbered = wish.vendor == Vendor::AgentMc && wish.kind == Kind::Agent;
         let id = if numbered { None } else { Some(wish.id.unwrap_or_else(|| self.new_id())) };
         let name = wish.name.or_else(|| id.clone()).unwrap_or_else(|| "agent".to_owned());
         // An agent that a host reports for signs in with the host's key.
@@ -294,7 +348,7 @@ impl<S: Store> Core<S> {
     /// Queues work for an agent.
     ///
     /// # Errors
-    /// The tenant has no such agent, or the store fails.
+    /// The tenant has no such agent, the payload is none that its dialect has, or the store fails.
     pub async fn queue_work(
         &self,
         tenant: No,
@@ -308,6 +362,7 @@ impl<S: Store> Core<S> {
             return Err(OperatorError::Unsuitable("agents of this vendor are given no tasks"));
         }
         let agent = self.find_agent(tenant, vendor, id)?.agent;
+        check_payload(&payload)?;
         let work = NewWork {
             id: self.new_id(),
             tenant,
@@ -355,9 +410,18 @@ impl<S: Store> Core<S> {
     /// Says which model a device is to run; the next check-in brings it the action.
     ///
     /// # Errors
-    /// The tenant has no such device or model, or the store fails.
-    pub async fn assign_model(&self, tenant: No, device: &str, model: String) -> Done<AgentView> {
-        let agent = self.find_agent(tenant, Vendor::Acusight, device)?.agent;
+    /// The tenant has no such device or model, its dialect knows no models, or the store fails.
+    pub async fn assign_model(
+        &self,
+        tenant: No,
+        vendor: Vendor,
+        device: &str,
+        model: String,
+    ) -> Done<AgentView> {
+        if vendor != Vendor::Acusight {
+            return Err(OperatorError::Unsuitable("agents of this vendor run no models"));
+        }
+        let agent = self.find_agent(tenant, vendor, device)?.agent;
         let agent = self.store.set_desired_model(agent.no, model, self.now()).await?;
         let record = self.registry.put(agent);
         record.lease.set_has_work(true);

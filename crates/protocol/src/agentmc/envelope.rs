@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::wire::FreeMap;
-use crate::{Envelope, Fault};
+use crate::{Envelope, Fault, codec};
 
 /// The error envelope.
 ///
@@ -87,7 +87,7 @@ impl Envelope for ApiError {
             }
             Fault::Unauthenticated => ("Missing or invalid API key.".to_owned(), None),
             Fault::Limited { retry_after } | Fault::Overloaded { retry_after, .. } => {
-                let seconds = retry_after.as_secs().max(1);
+                let seconds = codec::whole_seconds(*retry_after).max(1);
                 (fault.to_string(), Some(FreeMap::from_iter([("retry_after", seconds)])))
             }
             other => (other.to_string(), None),

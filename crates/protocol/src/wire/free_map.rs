@@ -1,16 +1,44 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::scalar::ARBITRARY_PRECISION;
 
 /// An object whose members the source leaves open. Kept whole and in the order of its keys.
 ///
 /// It holds what a stranger sent: its size is bounded by the body limit of its operation and its depth by
 /// the JSON parser (128 levels).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct FreeMap(pub BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for FreeMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FreeMapVisitor;
+        impl<'de> Visitor<'de> for FreeMapVisitor {
+            type Value = FreeMap;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FreeMap, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    // Where a text or an object may stand, `arbitrary_precision` passes a number off as one.
+                    if key == ARBITRARY_PRECISION {
+                        return Err(de::Error::invalid_type(Unexpected::Other("number"), &self));
+                    }
+                    members.insert(key, map.next_value()?);
+                }
+                Ok(FreeMap(members))
+            }
+        }
+        deserializer.deserialize_map(FreeMapVisitor)
+    }
+}
 
 impl Deref for FreeMap {
     type Target = BTreeMap<String, Value>;

@@ -56,6 +56,10 @@ impl<'de> Deserialize<'de> for JsonText {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JsonText, A::Error> {
                 let value = Value::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                // `arbitrary_precision` passes a number off as a map.
+                if !value.is_object() {
+                    return Err(de::Error::invalid_type(de::Unexpected::Other("number"), &self));
+                }
                 Ok(JsonText::from(&value))
             }
         }

@@ -6,7 +6,7 @@ use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 
 /// The key under which serde_json hands numbers to `deserialize_any` when some crate in the build has
 /// switched `arbitrary_precision` on.
-const ARBITRARY_PRECISION: &str = "$serde_json::private::Number";
+pub(super) const ARBITRARY_PRECISION: &str = "$serde_json::private::Number";
 
 /// A JSON number (or digits in a string) before it is fitted into a Rust type.
 enum Scalar {
@@ -18,15 +18,18 @@ enum Scalar {
 impl Scalar {
     /// Reads number text; exact for integers that fit 64 bits.
     fn parse(text: &str) -> Option<Self> {
+        // Rust also takes a leading plus, "inf" and "nan", none of which is a JSON number.
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+        if !plain || text.starts_with('+') {
+            return None;
+        }
         if let Ok(n) = text.parse() {
             return Some(Self::Unsigned(n));
         }
         if let Ok(n) = text.parse() {
             return Some(Self::Signed(n));
         }
-        // `f64::from_str` also takes "inf", "nan" and a leading plus, none of which is a JSON number.
-        let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
-        let n: f64 = if plain && !text.starts_with('+') { text.parse().ok()? } else { return None };
+        let n: f64 = text.parse().ok()?;
         n.is_finite().then_some(Self::Float(n))
     }
 }

@@ -1,0 +1,539 @@
+//! What goes over the wire between operators and the server.
+//!
+//! Requests refuse members that they do not have, so that a typing error is told; answers may grow.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use fleetwire_server_core::domain::{Model, Release, Token, Work};
+use fleetwire_server_core::keys::hex;
+use fleetwire_server_core::operator::AgentView;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A time as operators see it: RFC 3339 in UTC, to the millisecond.
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A key or token on its way to the operator who asked for it. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// The text, to be shown once.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The reason.
+    pub error: ErrorDetail,
+}
+
+/// The reason why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// For programs: `unauthenticated`, `not_found`, `method_not_allowed`, `taken`, `invalid`, `too_large`,
+    /// `unsupported_media_type`, `unavailable` or `internal`.
+    pub code: String,
+    /// For people. Of an invalid request it names every fault, each with its place, between semicolons; a body
+    /// that cannot be read has one.
+    pub message: String,
+}
+
+/// Which agents to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentFilter {
+    /// Only those of a vendor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Only those that are `online`, `delayed`, `offline` or `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// Agents, in the order of their numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentList {
+    /// The agents.
+    pub agents: Vec<AgentBody>,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentBody {
+    /// Its number, unique among all agents of the server.
+    pub number: i64,
+    /// The short name of its vendor.
+    pub vendor: String,
+    /// `agent`, or `host` for one that reports for the agents on it.
+    pub kind: String,
+    /// Its id on the wire.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Version of its program.
+    pub version: Option<String>,
+    /// Whether it reports in time: `online`, `delayed`, `offline`, or `never` if it never has.
+    pub status: String,
+    /// When it last reported.
+    pub last_seen: Option<String>,
+    /// The number of the host that it runs on.
+    pub host: Option<i64>,
+    /// The model that it last said it runs.
+    pub current_model: Option<String>,
+    /// The model that it is to run.
+    pub desired_model: Option<String>,
+    /// Whether it has been offered a key that it has not used yet.
+    pub rotating: bool,
+    /// Whether it is shut out.
+    pub disabled: bool,
+    /// What an operator has marked it with.
+    pub labels: BTreeMap<String, String>,
+    /// What is known of it and seldom changes.
+    pub facts: Map<String, Value>,
+    /// What it last said of itself.
+    pub report: Option<AgentReport>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it last changed, reports aside.
+    pub updated_at: String,
+}
+
+impl From<AgentView> for AgentBody {
+    fn from(view: AgentView) -> Self {
+        let agent = &*view.agent;
+        Self {
+            number: agent.no,
+            vendor: agent.vendor.to_string(),
+            kind: agent.kind.as_str().to_owned(),
+            id: agent.id.clone(),
+            name: agent.name.clone(),
+            version: agent.version.clone(),
+            status: view.liveness.as_str().to_owned(),
+            last_seen: view.last_seen.map(rfc3339),
+            host: agent.parent,
+            current_model: agent.current_model.clone(),
+            desired_model: agent.desired_model.clone(),
+            rotating: agent.rotating,
+            disabled: agent.disabled,
+            labels: agent.labels.clone(),
+            facts: agent.facts.clone(),
+            report: view.report.map(|report| AgentReport {
+                status: report.status,
+                metrics: report.metrics,
+                notes: report.notes,
+            }),
+            created_at: rfc3339(agent.created_at),
+            updated_at: rfc3339(agent.updated_at),
+        }
+    }
+}
+
+/// What an agent last said of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentReport {
+    /// What it is doing or how it is, in its own word.
+    pub status: Option<String>,
+    /// Figures by name, in the units of the dialect.
+    pub metrics: BTreeMap<String, f64>,
+    /// Texts by name.
+    pub notes: BTreeMap<String, String>,
+}
+
+/// An agent to be registered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAgentBody {
+    /// The short name of its vendor.
+    pub vendor: String,
+    /// `agent` or `host`; `agent` if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Its number, if it is known beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
+    /// Its id on the wire, if it is known beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its name for people; its id if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What is known of it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub facts: Map<String, Value>,
+    /// What to mark it with; at most 64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An agent that was registered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentCreated {
+    /// The agent.
+    pub agent: AgentBody,
+    /// The key that it signs in with, shown this once.
+    pub key: SecretText,
+}
+
+/// The model that a device is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedModelBody {
+    /// The model's id.
+    pub model: String,
+}
+
+/// Work to be queued.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewWorkBody {
+    /// What is to be done, in the dialect's word.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its particulars, in the dialect's form.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub payload: Map<String, Value>,
+    /// How urgent it is, −1000 to 1000: higher is sooner.
+    #[serde(default)]
+    pub priority: i64,
+}
+
+/// Which work to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkFilter {
+    /// The vendor of the agent below; the two go together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Only that of an agent, by its id on the wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// How many at most: 1 to 1000, 100 if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Work, the latest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkList {
+    /// The work.
+    pub work: Vec<WorkBody>,
+}
+
+/// A piece of work for one agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkBody {
+    /// Its number, unique among all work of the server.
+    pub number: i64,
+    /// Its id.
+    pub id: String,
+    /// The agent that is to do it.
+    pub agent: WorkAgent,
+    /// What is to be done, in the dialect's word.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its particulars, in the dialect's form.
+    pub payload: Map<String, Value>,
+    /// How far it is: `queued`, `delivered`, `running`, `succeeded`, `failed`, `expired` or `canceled`.
+    pub state: String,
+    /// How urgent it is: higher is sooner.
+    pub priority: i64,
+    /// Seconds for which it is worth doing.
+    pub ttl_seconds: u64,
+    /// What came of it, in the dialect's form.
+    pub result: Option<Value>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was first handed over.
+    pub delivered_at: Option<String>,
+    /// When it came to its end.
+    pub completed_at: Option<String>,
+    /// When it last changed.
+    pub updated_at: String,
+}
+
+/// Whom a piece of work is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkAgent {
+    /// Its number.
+    pub number: i64,
+    /// The short name of its vendor.
+    pub vendor: Option<String>,
+    /// Its id on the wire.
+    pub id: Option<String>,
+}
+
+impl WorkBody {
+    pub(super) fn new(work: Work, agent: Option<&AgentView>) -> Self {
+        let agent = agent.map(|view| &view.agent);
+        Self {
+            number: work.no,
+            id: work.id,
+            agent: WorkAgent {
+                number: work.agent,
+                vendor: agent.map(|agent| agent.vendor.to_string()),
+                id: agent.map(|agent| agent.id.clone()),
+            },
+            kind: work.kind,
+            payload: work.payload,
+            state: work.state.as_str().to_owned(),
+            priority: work.priority,
+            ttl_seconds: work.ttl.as_secs(),
+            result: work.result,
+            created_at: rfc3339(work.created_at),
+            delivered_at: work.delivered_at.map(rfc3339),
+            completed_at: work.completed_at.map(rfc3339),
+            updated_at: rfc3339(work.updated_at),
+        }
+    }
+}
+
+/// An enrolment token to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTokenBody {
+    /// The short name of the vendor whose agents it makes.
+    pub vendor: String,
+    /// Seconds that it lives: 1 to 2,592,000 (30 days), a day if nothing is said.
+    #[serde(default = "a_day")]
+    pub ttl_seconds: u64,
+    /// How many agents it may make: 1 to 100,000, one if nothing is said.
+    #[serde(default = "once")]
+    pub max_uses: u32,
+}
+
+const fn a_day() -> u64 {
+    86_400
+}
+
+const fn once() -> u32 {
+    1
+}
+
+/// An enrolment token that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCreated {
+    /// Its id.
+    pub id: String,
+    /// The token, shown this once.
+    pub token: SecretText,
+    /// The short name of the vendor whose agents it makes.
+    pub vendor: String,
+    /// When it ends.
+    pub expires_at: String,
+    /// How many agents it may make.
+    pub max_uses: u32,
+}
+
+impl TokenCreated {
+    pub(super) fn new(token: Token, text: String) -> Self {
+        Self {
+            id: token.id,
+            token: text.into(),
+            vendor: token.vendor.to_string(),
+            expires_at: rfc3339(token.expires_at),
+            max_uses: token.max_uses,
+        }
+    }
+}
+
+/// Enrolment tokens, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenList {
+    /// The tokens.
+    pub tokens: Vec<TokenBody>,
+}
+
+/// An enrolment token, without the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenBody {
+    /// Its id.
+    pub id: String,
+    /// The short name of the vendor whose agents it makes.
+    pub vendor: String,
+    /// When it ends.
+    pub expires_at: String,
+    /// How many agents it may make.
+    pub max_uses: u32,
+    /// How many it has made.
+    pub uses: u32,
+    /// Whether it was taken back.
+    pub revoked: bool,
+    /// When it was made.
+    pub created_at: String,
+}
+
+impl From<Token> for TokenBody {
+    fn from(token: Token) -> Self {
+        Self {
+            id: token.id,
+            vendor: token.vendor.to_string(),
+            expires_at: rfc3339(token.expires_at),
+            max_uses: token.max_uses,
+            uses: token.uses,
+            revoked: token.revoked,
+            created_at: rfc3339(token.created_at),
+        }
+    }
+}
+
+/// A key that is good for every agent of the tenant, to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKeyBody {
+    /// The short name of the vendor whose agents sign in with it.
+    pub vendor: String,
+}
+
+/// A key that is good for every agent of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyBody {
+    /// The short name of the vendor whose agents sign in with it.
+    pub vendor: String,
+    /// The key, shown this once.
+    pub key: SecretText,
+}
+
+/// A model to be registered.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewModelBody {
+    /// Its id; made up if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where its file is: an `http` or `https` address.
+    pub download_url: String,
+    /// The ending of its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_ext: Option<String>,
+    /// The names of its classes: JSON text of at most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_map: Option<String>,
+}
+
+/// A model that devices can run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelBody {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where its file is.
+    pub download_url: String,
+    /// The ending of its file.
+    pub file_ext: Option<String>,
+    /// The names of its classes: JSON text.
+    pub label_map: Option<String>,
+    /// When it was registered.
+    pub created_at: String,
+}
+
+impl From<Model> for ModelBody {
+    fn from(model: Model) -> Self {
+        Self {
+            id: model.id,
+            name: model.name,
+            version: model.version,
+            download_url: model.download_url,
+            file_ext: model.file_ext,
+            label_map: model.label_map,
+            created_at: rfc3339(model.created_at),
+        }
+    }
+}
+
+/// A release of an agent's program, to be registered and signed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewReleaseBody {
+    /// The version.
+    pub version: String,
+    /// The operating system that it runs on.
+    pub os: String,
+    /// The architecture that it runs on.
+    pub arch: String,
+    /// SHA-256 of its file: 64 hex digits.
+    pub sha256: String,
+    /// Size of its file in bytes.
+    pub size: u64,
+    /// Where its file is: an `http` or `https` address.
+    pub download_url: String,
+    /// Whether agents must change to it; not if nothing is said.
+    #[serde(default)]
+    pub mandatory: bool,
+}
+
+/// A release of an agent's program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseBody {
+    /// The version.
+    pub version: String,
+    /// The operating system that it runs on.
+    pub os: String,
+    /// The architecture that it runs on.
+    pub arch: String,
+    /// SHA-256 of its file in hex.
+    pub sha256: String,
+    /// Size of its file in bytes.
+    pub size: u64,
+    /// Where its file is.
+    pub download_url: String,
+    /// Whether agents must change to it.
+    pub mandatory: bool,
+    /// Ed25519 over the 32 bytes of the SHA-256, in hex.
+    pub signature: String,
+    /// When it was registered; the latest one is offered.
+    pub created_at: String,
+}
+
+impl From<Release> for ReleaseBody {
+    fn from(release: Release) -> Self {
+        Self {
+            version: release.version,
+            os: release.os,
+            arch: release.arch,
+            sha256: hex(&release.sha256),
+            size: release.size,
+            download_url: release.download_url,
+            mandatory: release.mandatory,
+            signature: hex(&release.signature),
+            created_at: rfc3339(release.created_at),
+        }
+    }
+}
+
+/// The key that checks the signatures of releases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseKeyBody {
+    /// `ed25519`.
+    pub algorithm: String,
+    /// The public key: base64 of 32 bytes.
+    pub public_key: String,
+}
