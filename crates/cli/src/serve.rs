@@ -94,7 +94,7 @@ impl Running {
             .context("the leases could not be written at the stop")?;
         // Connections that were cut off may hold the core still; the store then closes with them.
         if let Some(core) = Arc::into_inner(self.core) {
-            core.into_store().close();
+            core.into_store().close().context("the database could not be closed")?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
 use crate::Fault;
 
@@ -73,15 +73,17 @@ impl Auth for NoAuth {
 }
 
 /// Writes one header, marked so that HTTP libraries do not log or index its value if it is secret.
+#[cfg(any(feature = "acusight", feature = "zstack", feature = "agentmc", feature = "achilles"))]
 pub(crate) fn put(headers: &mut HeaderMap, header: &AuthHeader, value: &str) -> Result<(), &'static str> {
-    let name = HeaderName::try_from(header.name).map_err(|_| header.name)?;
-    let mut value = HeaderValue::from_str(value).map_err(|_| header.name)?;
+    let name = http::HeaderName::try_from(header.name).map_err(|_| header.name)?;
+    let mut value = crate::private::header_value(value).ok_or(header.name)?;
     value.set_sensitive(header.secret);
     headers.insert(name, value);
     Ok(())
 }
 
 /// The token of `Authorization: Bearer <token>`: exactly two parts, the scheme as written here.
+#[cfg(any(feature = "zstack", feature = "achilles"))]
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let token = crate::private::header(headers, "authorization")?.strip_prefix("Bearer ")?;
     (!token.is_empty() && !token.contains(' ')).then_some(token)

@@ -64,8 +64,8 @@ pub fn encode<E: Endpoint>(
             path.extend([param.name, "="]);
             path.extend(utf8_percent_encode(value, ESCAPED));
         }
-        ParamPlace::Header => match (HeaderName::try_from(param.name), HeaderValue::from_str(value)) {
-            (Ok(name), Ok(value)) => {
+        ParamPlace::Header => match (HeaderName::try_from(param.name), crate::private::header_value(value)) {
+            (Ok(name), Some(value)) => {
                 headers.insert(name, value);
             }
             _ => fault = Some(EncodeError::Header(param.name)),
@@ -208,7 +208,7 @@ pub fn decode_reply<E: Endpoint>(
     Err(ReplyError::Refused(Refusal { status, envelope, retry_after, body: response.body().clone() }))
 }
 
-/// Reads JSON; on failure only, reads it again to learn where.
+/// Reads a message, which is an object at every vendor; on failure only, reads it again to learn where.
 ///
 /// # Errors
 /// The first structural fault and its place.
@@ -217,6 +217,10 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Violation> {
     let text = std::str::from_utf8(bytes).map_err(|bad| {
         Violation::body("", "json.utf8", format!("is not UTF-8 at byte {}", bad.valid_up_to()))
     })?;
+    // serde would fill a struct from an array, member by member.
+    if text.trim_ascii_start().starts_with('[') {
+        return Err(Violation::body("", "json.type", "must be an object, not an array"));
+    }
     serde_json::from_str(text).map_err(|error| locate::<T>(text, &error))
 }
 
@@ -285,4 +289,204 @@ fn in_json_terms(message: &str) -> String {
 fn push_member(pointer: &mut String, member: &str) {
     pointer.push('/');
     pointer.push_str(&member.replace('~', "~0").replace('/', "~1"));
+}
+
+#[cfg(all(test, feature = "acusight", feature = "agentmc"))]
+mod tests {
+    use chrono::TimeZone;
+    use http::{Method, StatusCode};
+
+    use super::*;
+    use crate::acusight::{Checkin, DeviceKey, ErrorMap, NotifyImage};
+    use crate::{FaultKind, Place, agentmc};
+
+    const NOW: DateTime<Utc> = DateTime::from_timestamp_nanos(1_774_103_400_000_000_000);
+    const BODY: &[u8] = br#"{"device_id":"d"}"#;
+
+    fn with_type(value: &[u8]) -> Result<Call<Checkin>, Fault> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_bytes(value).expect("a value"));
+        decode(|_| None, None, &headers, BODY)
+    }
+
+    fn answer(status: u16, headers: &[(HeaderName, &str)], body: &'static str) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+        *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        for (name, value) in headers {
+            response.headers_mut().insert(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        response
+    }
+
+    fn refusal<E: Endpoint>(response: &Response<Bytes>) -> Refusal<E::Error> {
+        match decode_reply::<E>(response) {
+            Err(ReplyError::Refused(refusal)) => refusal,
+            Err(ReplyError::Garbled { why, .. }) => panic!("{why}"),
+            Ok(_) => panic!("{} is a refusal", response.status()),
+        }
+    }
+
+    #[test]
+    fn json_is_taken_under_every_name_of_json() {
+        assert!(decode::<Checkin>(|_| None, None, &HeaderMap::new(), BODY).is_ok());
+        for value in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON;charset=UTF-8",
+            " application/json ",
+            "application/problem+json",
+            "application/vnd.fleet+JSON; v=1",
+            "",
+        ] {
+            assert!(with_type(value.as_bytes()).is_ok(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn another_content_type_is_refused() {
+        for value in
+            ["text/plain", "application/jsonp", "+json", "json", "multipart/form-data; a=application/json"]
+        {
+            let Err(Fault::Invalid(violations)) = with_type(value.as_bytes()) else { panic!("{value:?}") };
+            let [violation] = violations.as_slice() else { panic!("{violations}") };
+            assert_eq!(violation.place, Place::Header("Content-Type"));
+            assert_eq!(violation.rule, "content_type");
+        }
+        assert!(with_type(b"application/\xffjson").is_err());
+    }
+
+    #[test]
+    fn request_says_what_it_is_and_what_it_wants() {
+        let call = Call::<Checkin>::new(crate::acusight::CheckinRequest::new("d"));
+        let sent =
+            encode::<Checkin>("http://h:1/acusight/api", &DeviceKey::new("adk_1"), NOW, &call).unwrap();
+        assert_eq!(sent.method(), Method::POST);
+        assert_eq!(sent.uri(), "http://h:1/acusight/api/core/agent/checkin");
+        assert_eq!(sent.headers()[header::CONTENT_TYPE], JSON);
+        assert_eq!(sent.headers()[header::ACCEPT], JSON);
+        assert_eq!(sent.headers()["x-device-key"], "adk_1");
+        assert!(sent.headers()["x-device-key"].is_sensitive());
+        assert_eq!(sent.body(), BODY);
+    }
+
+    #[test]
+    fn base_that_is_no_address_is_told() {
+        let call = Call::<Checkin>::new(crate::acusight::CheckinRequest::new("d"));
+        let sent = encode::<Checkin>("http://not a host", &DeviceKey::new("adk_1"), NOW, &call);
+        assert!(matches!(sent, Err(EncodeError::Address(_))), "{sent:?}");
+    }
+
+    #[test]
+    fn body_that_json_cannot_carry_is_not_sent() {
+        let confidence = Some(f64::NAN.into());
+        let annotation = crate::acusight::AnnotationData { confidence, ..Default::default() };
+        let mut body = crate::acusight::ImageNotificationRequest::new("d", "f", "k", 1, 1);
+        body.annotations.push(annotation);
+        let key = DeviceKey::new("adk_1");
+        let sent = encode::<NotifyImage>("http://h", &key, NOW, &Call::new(body));
+        assert!(matches!(sent, Err(EncodeError::Body(_))), "{sent:?}");
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_and_as_a_date() {
+        let read = |value| refusal::<Checkin>(&answer(503, &[(header::RETRY_AFTER, value)], "")).retry_after;
+        assert_eq!(read("120"), Some(RetryAfter::Delay(Duration::from_secs(120))));
+        assert_eq!(read(" 0 "), Some(RetryAfter::Delay(Duration::ZERO)));
+        let at = Utc.with_ymd_and_hms(2026, 3, 21, 14, 32, 0).unwrap();
+        assert_eq!(read("Sat, 21 Mar 2026 14:32:00 GMT"), Some(RetryAfter::At(at)));
+        assert_eq!(RetryAfter::At(at).delay(NOW), Duration::from_secs(120));
+        assert_eq!(RetryAfter::At(NOW).delay(at), Duration::ZERO);
+        for value in ["soon", "-5", "1.5", "", "99999999999999999999"] {
+            assert_eq!(read(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_of_the_header_wins_over_that_of_the_body() {
+        let body = r#"{"error":{"code":"rate_limit.exceeded","message":"m","details":{"retry_after":30}}}"#;
+        let seconds = |headers: &[(HeaderName, &str)]| {
+            refusal::<agentmc::Heartbeat>(&answer(429, headers, body)).retry_after
+        };
+        assert_eq!(seconds(&[]), Some(RetryAfter::Delay(Duration::from_secs(30))));
+        assert_eq!(seconds(&[(header::RETRY_AFTER, "7")]), Some(RetryAfter::Delay(Duration::from_secs(7))));
+    }
+
+    #[test]
+    fn delay_leaves_rounded_up_in_header_and_body() {
+        let fault = Fault::Limited { retry_after: Duration::from_millis(1_001) };
+        let answer = encode_reply::<agentmc::Heartbeat>(Err(fault));
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "2");
+        let envelope: agentmc::ApiError = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!(envelope.retry_after(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn wrong_method_is_told_the_right_ones() {
+        let fault = Fault::MethodNotAllowed { allow: vec![Method::GET, Method::PUT] };
+        let answer = encode_fault::<ErrorMap>(Checkin::status(&fault), &fault);
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.headers()[header::ALLOW], "GET, PUT");
+        let other = encode_fault::<ErrorMap>(StatusCode::NOT_FOUND, &Fault::NoRoute);
+        assert!(!other.headers().contains_key(header::ALLOW));
+    }
+
+    #[test]
+    fn page_of_a_proxy_is_a_refusal_without_an_envelope() {
+        let refusal = refusal::<Checkin>(&answer(502, &[], "<html>Bad Gateway</html>"));
+        assert_eq!((refusal.kind(), &refusal.envelope), (FaultKind::Server, &None));
+        assert_eq!(refusal.body, "<html>Bad Gateway</html>");
+        assert!(refusal.to_string().contains("no error envelope"));
+    }
+
+    #[test]
+    fn success_of_another_form_is_garbled_and_kept() {
+        let reply = decode_reply::<Checkin>(&answer(200, &[], "<html>"));
+        let Err(ReplyError::Garbled { status, body, why }) = reply else { panic!("{reply:?}") };
+        assert_eq!((status, body.as_ref(), why.rule), (StatusCode::OK, &b"<html>"[..], "json.syntax"));
+    }
+
+    #[test]
+    fn redirect_is_no_success() {
+        let refusal = refusal::<Checkin>(&answer(302, &[], "{}"));
+        assert_eq!(refusal.kind(), FaultKind::Other);
+    }
+
+    #[test]
+    fn answer_that_cannot_be_written_becomes_an_internal_error() {
+        let value = crate::acusight::ImageNotificationResponse::new("i", "b");
+        assert_eq!(encode_reply::<NotifyImage>(Ok(value)).status(), StatusCode::CREATED);
+        let fault = encode_reply::<NotifyImage>(Err(Fault::Internal));
+        assert_eq!(fault.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(fault.headers()[header::CONTENT_TYPE], JSON);
+    }
+
+    #[test]
+    fn pointer_escapes_tilde_before_slash() {
+        let mut pointer = String::new();
+        for member in ["a", "b/c", "d~e", "~1", ""] {
+            push_member(&mut pointer, member);
+        }
+        assert_eq!(pointer, "/a/b~1c/d~0e/~01/");
+        assert_eq!(Place::Body(pointer).dotted(), "a.b/c.d~e.~1.");
+    }
+
+    #[test]
+    fn fault_is_told_in_the_terms_of_json() {
+        for (serde, json) in [
+            ("invalid type: map, expected a string", "must be a string, not an object"),
+            ("invalid type: sequence, expected struct Host", "must be an object, not an array"),
+            ("invalid length 0, expected struct Host with 5 elements", "must be an object, not an array"),
+            ("invalid type: null, expected a sequence", "must be an array, not null"),
+            (
+                "invalid value: integer `-1`, expected an integer (u32)",
+                "must be an integer (u32), not integer `-1`",
+            ),
+            ("invalid type: string \"on\", expected a boolean", "must be a boolean, not string \"on\""),
+            ("something else", "something else"),
+        ] {
+            assert_eq!(in_json_terms(serde), json);
+        }
+        let long = format!("invalid type: string \"{}\", expected a boolean", "k".repeat(1000));
+        assert_eq!(in_json_terms(&long), "must be a boolean, not a longer string");
+    }
 }

@@ -48,6 +48,7 @@ impl Params for () {
 }
 
 /// Declares the parameters of an operation.
+#[cfg(any(feature = "zstack", feature = "agentmc", feature = "achilles"))]
 macro_rules! params {
     ($(#[$meta:meta])* pub struct $name:ident {
         $($(#[$field_meta:meta])* $need:ident $place:ident $wire:literal => $field:ident: $type:ty,)+
@@ -103,4 +104,5 @@ macro_rules! params {
     (@read required $field:ident) => { $field };
     (@read optional $field:ident) => { Some($field) };
 }
+#[cfg(any(feature = "zstack", feature = "agentmc", feature = "achilles"))]
 pub(crate) use params;

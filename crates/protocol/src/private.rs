@@ -1,6 +1,5 @@
 //! What the exported macros need; not for use.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -45,6 +44,8 @@ pub fn header<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Owns what has to be.
-#[doc(hidden)]
-pub type Text<'a> = Cow<'a, str>;
+/// A header of a text that arrives as it is: visible ASCII, without the surrounding blanks that HTTP drops.
+pub(crate) fn header_value(text: &str) -> Option<http::HeaderValue> {
+    let value = http::HeaderValue::from_str(text).ok()?;
+    (value.to_str().is_ok() && text.trim() == text).then_some(value)
+}

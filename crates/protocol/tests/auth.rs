@@ -37,7 +37,11 @@ fn achilles_agent_with_two_keys_is_refused() {
     assert_eq!(agent(&[KEY, other, ID, TIME]), Err(Fault::Unauthenticated));
     // A second key that cannot be read is not taken for the same one.
     for garbled in ["ak_00ff", "bearer ak_00ff", "Bearer ", "Bearer ak_00ff x", "Basic YTpi"] {
-        assert_eq!(agent(&[KEY, ("authorization", garbled), ID, TIME]), Err(Fault::Unauthenticated), "{garbled}");
+        assert_eq!(
+            agent(&[KEY, ("authorization", garbled), ID, TIME]),
+            Err(Fault::Unauthenticated),
+            "{garbled}"
+        );
         assert_eq!(agent(&[("authorization", garbled), ID, TIME]), Err(Fault::Unauthenticated), "{garbled}");
     }
 }
@@ -59,7 +63,15 @@ fn achilles_time_has_a_zone_or_is_sql_text_and_no_epoch() {
     assert_eq!(at("2026-03-21T16:30:00+02:00"), Ok(second));
     assert_eq!(at("2026-03-21 14:30:00"), Ok(second));
     assert_eq!(at("2026-03-21T14:30:00.120000000Z"), Ok(NOW));
-    for text in ["1774103400", "1774103400000", "", "now", "2026-03-21", "2026-03-21T14:30:00", "2026-02-30T00:00:00Z"] {
+    for text in [
+        "1774103400",
+        "1774103400000",
+        "",
+        "now",
+        "2026-03-21",
+        "2026-03-21T14:30:00",
+        "2026-02-30T00:00:00Z",
+    ] {
         assert_eq!(at(text), Err(Fault::Unauthenticated), "{text:?}");
     }
 }
@@ -101,12 +113,14 @@ fn achilles_hides_its_routes_from_strangers() {
 }
 
 #[test]
-fn key_with_a_line_break_is_not_sent() {
-    let credentials = AgentCredentials::new("agent-1", "ak_00\r\nX-Admin: 1");
-    let call = Call::<achilles::PollTasks>::new(());
-    let sent = codec::encode::<achilles::PollTasks>("http://h", &credentials, NOW, &call);
-    let Err(error @ EncodeError::Header("X-Agent-Key")) = sent else { panic!("{sent:?}") };
-    assert!(!error.to_string().contains("ak_00"));
+fn key_that_would_not_arrive_as_it_is_is_not_sent() {
+    for key in ["ak_00\r\nX-Admin: 1", "ak_00\n", "ak_00\0", "ak_00é", "ak_00 ", "\tak_00"] {
+        let credentials = AgentCredentials::new("agent-1", key);
+        let call = Call::<achilles::PollTasks>::new(());
+        let sent = codec::encode::<achilles::PollTasks>("http://h", &credentials, NOW, &call);
+        let Err(error @ EncodeError::Header("X-Agent-Key")) = sent else { panic!("{key:?}: {sent:?}") };
+        assert!(!error.to_string().contains("ak_00"));
+    }
 }
 
 #[test]

@@ -94,9 +94,9 @@ fn files() -> BTreeSet<String> {
 /// Reads a name such as `error.422.bare.accepted.json`.
 fn classify(name: &str) -> Option<(Kind, Class)> {
     let mut parts: Vec<_> = name.strip_suffix(".json")?.split('.').collect();
-    let class = match parts.last()? {
-        &"accepted" => Class::Accepted,
-        &"refused" => Class::Refused,
+    let class = match *parts.last()? {
+        "accepted" => Class::Accepted,
+        "refused" => Class::Refused,
         _ => Class::Exact,
     };
     if class != Class::Exact {

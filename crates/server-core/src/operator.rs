@@ -100,7 +100,7 @@ pub enum OperatorError {
     #[error("there is no such {0}")]
     Missing(&'static str),
     /// Something of that name is there already.
-    #[error("{0} is there already")]
+    #[error("this {0} is in use already")]
     Taken(&'static str),
     /// The wish makes no sense for this agent.
     #[error("{0}")]
@@ -261,8 +261,7 @@ impl<S: Store> Core<S> {
         };
         let agent = self.store.register(agent).await?;
         if numbered {
-            let credential =
-                Credential { tenant, vendor: wish.vendor, agent: None, candidate: false };
+            let credential = Credential { tenant, vendor: wish.vendor, agent: None, candidate: false };
             self.store.add_key(digest, credential).await?;
         }
         let record = self.registry.put(agent);
@@ -295,7 +294,9 @@ impl<S: Store> Core<S> {
         max_uses: u32,
     ) -> Done<(Token, String)> {
         if vendor != Vendor::Achilles {
-            return Err(OperatorError::Unsuitable("agents of this vendor are registered, not enrolled by token"));
+            return Err(OperatorError::Unsuitable(
+                "agents of this vendor are registered, not enrolled by token",
+            ));
         }
         let text = self.mint(EnrollmentToken::PREFIX);
         let now = self.now();
@@ -304,9 +305,12 @@ impl<S: Store> Core<S> {
             digest: Digest::of(&text),
             tenant,
             vendor,
-            expires_at: now.checked_add_signed(
-                chrono::Duration::from_std(ttl).map_err(|_| OperatorError::Unsuitable("the token would live too long"))?,
-            ).ok_or(OperatorError::Unsuitable("the token would live too long"))?,
+            expires_at: now
+                .checked_add_signed(
+                    chrono::Duration::from_std(ttl)
+                        .map_err(|_| OperatorError::Unsuitable("the token would live too long"))?,
+                )
+                .ok_or(OperatorError::Unsuitable("the token would live too long"))?,
             max_uses,
             at: now,
         };

@@ -155,6 +155,11 @@ pub struct BundleResults {
     pub failed_controls: i64,
     /// The controls; null reads as none (PA-10).
     #[serde(default, deserialize_with = "null_as_default")]
+    // A control holds fifteen members: the usual hundred of them make for slow tests and show nothing more.
+    #[cfg_attr(
+        feature = "arbitrary",
+        proptest(strategy = "proptest::collection::vec(proptest::arbitrary::any::<BundleControl>(), 0..4)")
+    )]
     pub controls: Vec<BundleControl>,
 }
 

@@ -71,3 +71,37 @@ impl schemars::JsonSchema for FreeMap {
         schemars::json_schema!({ "type": "object", "additionalProperties": true })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Open {
+        name: String,
+        #[serde(flatten)]
+        extra: FreeMap,
+    }
+
+    #[test]
+    fn members_are_kept_whole_and_written_in_order() {
+        let read: FreeMap = serde_json::from_str(r#"{"b":[1,2.5,null],"a":{"x":"y"}}"#).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"a":{"x":"y"},"b":[1,2.5,null]}"#);
+    }
+
+    #[test]
+    fn unknown_members_of_an_open_object_survive() {
+        let text = r#"{"name":"n","emoji":"🤖","load":0.5,"n":7,"nested":{"deep":[true]}}"#;
+        let read: Open = serde_json::from_str(text).unwrap();
+        assert_eq!(read.extra.len(), 4);
+        assert!(!read.extra.contains_key("name"));
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+
+    #[test]
+    fn only_an_object_is_one() {
+        for json in ["5", "1.5", "null", "[]", "\"text\"", "true"] {
+            assert!(serde_json::from_str::<FreeMap>(json).is_err(), "{json}");
+        }
+    }
+}

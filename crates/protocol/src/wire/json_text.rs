@@ -83,3 +83,41 @@ impl schemars::JsonSchema for JsonText {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn text_is_resent_byte_for_byte() {
+        for text in [r#"{"env" : "prod"}"#, "not JSON", "", "[1,  2]"] {
+            let wire = serde_json::to_string(text).unwrap();
+            let read: JsonText = serde_json::from_str(&wire).unwrap();
+            assert_eq!(read.as_str(), text);
+            assert_eq!(serde_json::to_string(&read).unwrap(), wire);
+        }
+    }
+
+    #[test]
+    fn object_is_read_as_its_text() {
+        let read: JsonText = serde_json::from_str(r#"{ "env": "prod", "n": 1.5 }"#).unwrap();
+        assert_eq!(read.as_str(), r#"{"env":"prod","n":1.5}"#);
+        assert_eq!(JsonText::from(&serde_json::json!({ "env": "prod", "n": 1.5 })), read);
+    }
+
+    #[test]
+    fn what_is_neither_text_nor_object_is_refused() {
+        for json in ["5", "-1.5", "1e3", "true", "null", "[]", "[\"a\"]"] {
+            assert!(serde_json::from_str::<JsonText>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn text_is_parsed_on_demand_only() {
+        let labels: BTreeMap<String, String> = JsonText::new(r#"{"env":"prod"}"#).parse().unwrap();
+        assert_eq!(labels["env"], "prod");
+        assert!(JsonText::new("not JSON").parse::<Value>().is_err());
+    }
+}

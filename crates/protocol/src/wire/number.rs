@@ -91,3 +91,42 @@ impl schemars::JsonSchema for Number {
         schemars::json_schema!({ "type": "number" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_number_is_written_without_a_fraction() {
+        for (read, written) in [
+            ("15", "15"),
+            ("15.0", "15"),
+            ("1.5e1", "15"),
+            ("-0", "0"),
+            ("-0.0", "0"),
+            ("12.5", "12.5"),
+            ("-0.25", "-0.25"),
+            ("9007199254740991", "9007199254740991"),
+        ] {
+            let number: Number = serde_json::from_str(read).unwrap();
+            assert_eq!(serde_json::to_string(&number).unwrap(), written, "{read}");
+        }
+    }
+
+    #[test]
+    fn number_too_large_to_be_exact_is_still_that_number() {
+        let large: Number = serde_json::from_str("1e300").unwrap();
+        let text = serde_json::to_string(&large).unwrap();
+        assert_eq!(serde_json::from_str::<Number>(&text).unwrap(), large);
+    }
+
+    #[test]
+    fn what_json_cannot_carry_is_neither_written_nor_read() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(serde_json::to_string(&Number::new(number)).is_err(), "{number}");
+        }
+        for text in ["1e400", "-1e400", "NaN", "Infinity", "null", "\"15\"", "true", "[15]", "{}"] {
+            assert!(serde_json::from_str::<Number>(text).is_err(), "{text}");
+        }
+    }
+}

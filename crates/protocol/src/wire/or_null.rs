@@ -51,3 +51,33 @@ pub fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Default, Serialize, Deserialize)]
+    struct Members {
+        #[serde(default)]
+        task: OrNull<String>,
+        #[serde(default, deserialize_with = "null_as_default")]
+        list: Vec<u8>,
+    }
+
+    #[test]
+    fn absent_and_null_are_one_and_null_is_written() {
+        for text in ["{}", r#"{"task":null}"#, r#"{"list":null}"#, r#"{"task":null,"list":[]}"#] {
+            let read: Members = serde_json::from_str(text).unwrap();
+            assert_eq!(read, Members::default(), "{text}");
+        }
+        assert_eq!(serde_json::to_string(&Members::default()).unwrap(), r#"{"task":null,"list":[]}"#);
+    }
+
+    #[test]
+    fn value_survives() {
+        let text = r#"{"task":"t1","list":[1,2]}"#;
+        let read: Members = serde_json::from_str(text).unwrap();
+        assert_eq!((read.task.as_deref(), read.list.as_slice()), (Some("t1"), &[1, 2][..]));
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+}

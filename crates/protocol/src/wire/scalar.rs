@@ -184,3 +184,110 @@ pub mod digits {
         Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::wire::{Number, OrNull};
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Ints {
+        #[serde(default, deserialize_with = "int::option")]
+        small: Option<u8>,
+        #[serde(default, deserialize_with = "int::or_null")]
+        wide: OrNull<i64>,
+        #[serde(default, deserialize_with = "int::option")]
+        whole: Option<u64>,
+    }
+
+    fn ints(text: &str) -> Result<Ints, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+    fn wide(number: &str) -> Result<Option<i64>, String> {
+        ints(&format!("{{\"wide\":{number}}}")).map(|ints| ints.wide.0)
+    }
+    fn digits(json: &str) -> Option<f64> {
+        digits::deserialize(&mut serde_json::Deserializer::from_str(json)).ok().map(Number::get)
+    }
+
+    #[test]
+    fn integer_is_read_in_each_of_its_spellings() {
+        for text in ["640", "640.0", "6.4e2", "64e1", "6400e-1"] {
+            assert_eq!(wide(text), Ok(Some(640)), "{text}");
+        }
+        assert_eq!(wide("1e3"), Ok(Some(1000)));
+        assert_eq!(wide("-0"), Ok(Some(0)));
+        assert_eq!(wide("-0.0"), Ok(Some(0)));
+        assert_eq!(wide("-2.0"), Ok(Some(-2)));
+        assert_eq!(wide("null"), Ok(None));
+        assert_eq!(ints("{}"), Ok(Ints { small: None, wide: OrNull::NULL, whole: None }));
+    }
+
+    #[test]
+    fn integer_keeps_all_64_bits() {
+        assert_eq!(wide("9223372036854775807"), Ok(Some(i64::MAX)));
+        assert_eq!(wide("-9223372036854775808"), Ok(Some(i64::MIN)));
+        let whole = |text: &str| ints(&format!("{{\"whole\":{text}}}")).map(|ints| ints.whole);
+        assert_eq!(whole("18446744073709551615"), Ok(Some(u64::MAX)));
+        // Beyond 2⁵³ a double is no longer exact, so that its integer would be a guess.
+        assert_eq!(whole("9007199254740991.0"), Ok(Some(9_007_199_254_740_991)));
+        assert!(whole("9007199254740993.0").is_err());
+        assert!(whole("18446744073709551616").is_err());
+    }
+
+    #[test]
+    fn what_is_no_integer_is_refused() {
+        for text in ["640.5", "1e-1", "1e400", "-1e400", "9223372036854775808", "\"640\"", "true", "[]", "{}"]
+        {
+            assert!(wide(text).is_err(), "{text}");
+        }
+        for text in ["256", "-1", "255.5", "1e3"] {
+            assert!(ints(&format!("{{\"small\":{text}}}")).is_err(), "{text}");
+        }
+        assert_eq!(ints(r#"{"small":255.0}"#).unwrap().small, Some(255));
+    }
+
+    #[test]
+    fn object_that_looks_like_a_precise_number_is_none_in_disguise() {
+        // The spelling that `arbitrary_precision` uses inside serde_json.
+        let disguised = format!("{{\"{ARBITRARY_PRECISION}\":\"640\"}}");
+        assert!(wide(&disguised).is_err());
+    }
+
+    #[test]
+    fn digits_in_a_string_are_a_number() {
+        for (json, expected) in [
+            ("86400", 86400.0),
+            ("\"86400\"", 86400.0),
+            ("\"12.5\"", 12.5),
+            ("12.5", 12.5),
+            ("\"-3\"", -3.0),
+            ("\"6.4e2\"", 640.0),
+            ("\"18446744073709551615\"", 18_446_744_073_709_551_615.0),
+        ] {
+            assert_eq!(digits(json), Some(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_number_is_refused() {
+        for text in [
+            "", " ", "inf", "-inf", "infinity", "nan", "NaN", "+5", "+5.5", " 5", "5 ", "5%", "0x10", "1_000",
+        ] {
+            assert_eq!(digits(&format!("\"{text}\"")), None, "{text:?}");
+        }
+        for json in ["\"1e400\"", "1e400", "null", "true", "[5]", "{\"a\":5}"] {
+            assert_eq!(digits(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn optional_digits_read_null_as_nothing() {
+        let read = |json| digits::option(&mut serde_json::Deserializer::from_str(json)).ok();
+        assert_eq!(read("null"), Some(None));
+        assert_eq!(read("\"5\""), Some(Some(Number::new(5.0))));
+        assert_eq!(read("\"five\""), None);
+    }
+}

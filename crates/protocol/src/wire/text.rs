@@ -203,3 +203,53 @@ macro_rules! secret {
         }
     )+ };
 }
+
+#[cfg(all(test, feature = "achilles"))]
+mod tests {
+    use super::Word;
+    use crate::achilles::{AgentKey, Os, TaskId};
+
+    #[test]
+    fn known_word_becomes_its_variant() {
+        assert_eq!(serde_json::from_str::<Os>("\"linux\"").unwrap(), Os::Linux);
+        assert_eq!(serde_json::to_string(&Os::Darwin).unwrap(), "\"darwin\"");
+        assert_eq!(Os::KNOWN, ["windows", "linux", "darwin"]);
+        assert!(Os::from("windows").is_known());
+        // An escape hides no known word.
+        assert_eq!(serde_json::from_str::<Os>(r#""\u006cinux""#).unwrap(), Os::Linux);
+    }
+
+    #[test]
+    fn unknown_word_survives_round_trip() {
+        for word in ["plan9", "", "LINUX", "linux ", "ü"] {
+            let wire = serde_json::to_string(word).unwrap();
+            let read: Os = serde_json::from_str(&wire).unwrap();
+            assert!(!read.is_known(), "{word:?}");
+            assert_eq!((read.as_str(), read.to_string().as_str()), (word, word));
+            assert_eq!(serde_json::to_string(&read).unwrap(), wire);
+        }
+    }
+
+    #[test]
+    fn word_is_a_string() {
+        for json in ["1", "null", "true", "[\"linux\"]", "{\"linux\":null}"] {
+            assert!(serde_json::from_str::<Os>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn id_is_opaque_text() {
+        let id: TaskId = serde_json::from_str("\" a/b%\\u0000\"").unwrap();
+        assert_eq!(id.as_str(), " a/b%\0");
+        assert_eq!(id, TaskId::new(" a/b%\0"));
+        assert!(serde_json::from_str::<TaskId>("5").is_err());
+    }
+
+    #[test]
+    fn secret_travels_whole_and_shows_its_prefix_only() {
+        let key: AgentKey = serde_json::from_str("\"ak_topsecret\"").unwrap();
+        assert_eq!(key.expose(), "ak_topsecret");
+        assert_eq!(serde_json::to_string(&key).unwrap(), "\"ak_topsecret\"");
+        assert_eq!(format!("{key:?} {:?}", Some(&key)), "AgentKey(ak_…) Some(AgentKey(ak_…))");
+    }
+}

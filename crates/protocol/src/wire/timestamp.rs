@@ -76,3 +76,54 @@ impl schemars::JsonSchema for Timestamp {
         schemars::json_schema!({ "type": "string" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nanos(text: &str) -> Option<i64> {
+        Timestamp::from_text(text).parse().and_then(|time| time.timestamp_nanos_opt())
+    }
+
+    const SECOND: i64 = 1_774_103_400_000_000_000;
+
+    #[test]
+    fn rfc_3339_is_understood_at_any_precision_and_in_any_zone() {
+        for (text, expected) in [
+            ("2026-03-21T14:30:00Z", SECOND),
+            ("2026-03-21T14:30:00.120Z", SECOND + 120_000_000),
+            ("2026-03-21T14:30:00.123456789Z", SECOND + 123_456_789),
+            ("2026-03-21T16:30:00+02:00", SECOND),
+            ("2026-03-21T14:30:00-00:00", SECOND),
+            ("2026-03-21t14:30:00z", SECOND),
+        ] {
+            assert_eq!(nanos(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn sql_text_is_taken_as_utc() {
+        assert_eq!(nanos("2026-03-21 14:30:00"), Some(SECOND));
+        assert_eq!(nanos("2026-03-21 14:30:00.5"), Some(SECOND + 500_000_000));
+    }
+
+    #[test]
+    fn text_that_is_no_time_is_kept_and_means_nothing() {
+        for text in ["", "example", "1774103400", "2026-03-21", "2026-03-21T14:30:00", "2026-02-30T00:00:00Z"]
+        {
+            assert_eq!(nanos(text), None, "{text:?}");
+            let wire = serde_json::to_string(text).unwrap();
+            let read: Timestamp = serde_json::from_str(&wire).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), wire);
+        }
+        assert!(serde_json::from_str::<Timestamp>("1774103400").is_err());
+    }
+
+    #[test]
+    fn time_is_written_in_utc_and_read_as_itself() {
+        let time = DateTime::from_timestamp_nanos(SECOND + 120_000_000);
+        assert_eq!(Timestamp::millis(time).as_str(), "2026-03-21T14:30:00.120Z");
+        assert_eq!(Timestamp::seconds(time).as_str(), "2026-03-21T14:30:00Z");
+        assert_eq!(Timestamp::from(time).parse(), Some(time));
+    }
+}

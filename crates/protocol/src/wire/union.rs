@@ -256,3 +256,65 @@ impl schemars::JsonSchema for IntOrText {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::FreeMap;
+
+    fn survives<T: for<'de> Deserialize<'de> + Serialize>(json: &str) {
+        let read: T = serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    }
+
+    #[test]
+    fn text_or_other_keeps_the_form_it_came_in() {
+        survives::<TextOr<FreeMap>>("\"Intel Xeon\"");
+        survives::<TextOr<FreeMap>>("\"\"");
+        survives::<TextOr<FreeMap>>("{\"model\":\"Intel Xeon\",\"n\":1.5}");
+        survives::<TextOr<FreeMap>>("{}");
+        survives::<TextOr<bool>>("false");
+        survives::<TextOr<bool>>("\"off\"");
+        survives::<TextOr<Vec<u8>>>("[1,2]");
+    }
+
+    #[test]
+    fn number_is_neither_text_nor_object() {
+        for json in ["5", "-1", "1.5", "1e3", "null", "true", "[]"] {
+            assert!(serde_json::from_str::<TextOr<FreeMap>>(json).is_err(), "{json}");
+        }
+        for json in ["5", "1.5", "null", "{}"] {
+            assert!(serde_json::from_str::<TextOr<bool>>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn one_several_and_none_are_told_apart() {
+        let many = |json| serde_json::from_str::<OneOrMany<FreeMap>>(json).unwrap().0.len();
+        assert_eq!(many("{\"id\":\"t1\"}"), 1);
+        assert_eq!(many("[{\"id\":\"t1\"},{}]"), 2);
+        assert_eq!(many("[]"), 0);
+        assert_eq!(many("null"), 0);
+        assert_eq!(serde_json::from_str::<OneOrMany<String>>("\"a\"").unwrap().0, ["a"]);
+    }
+
+    #[test]
+    fn one_or_many_is_written_in_its_shortest_form() {
+        let written = |list: &[&str]| serde_json::to_string(&OneOrMany(list.to_vec())).unwrap();
+        assert_eq!(written(&[]), "null");
+        assert_eq!(written(&["a"]), "\"a\"");
+        assert_eq!(written(&["a", "b"]), "[\"a\",\"b\"]");
+    }
+
+    #[test]
+    fn id_is_an_integer_or_a_text() {
+        survives::<IntOrText>("17");
+        survives::<IntOrText>("-9223372036854775808");
+        survives::<IntOrText>("\"act_123456\"");
+        survives::<IntOrText>("\"17\"");
+        assert_eq!(serde_json::from_str::<IntOrText>("17.0").unwrap(), IntOrText::Int(17));
+        for json in ["17.5", "9223372036854775808", "1e400", "null", "true", "{}", "{\"a\":1}", "[17]"] {
+            assert!(serde_json::from_str::<IntOrText>(json).is_err(), "{json}");
+        }
+    }
+}

@@ -698,7 +698,7 @@ pub async fn delivery_keeps_the_time_of_the_first<S: Store>(store: &S) {
         updated_at: at(5),
         ..work(&agent, "w").into_work(made.no)
     };
-    assert_eq!(first, [expected.clone()]);
+    assert_eq!(first, std::slice::from_ref(&expected));
     let again = store.deliver(agent.no, Delivery::All, at(6)).await.expect("delivered");
     assert_eq!(again, first);
     assert_eq!(listed(store, &agent).await, [expected]);
@@ -836,13 +836,12 @@ async fn check_in<S: Store>(store: &S, device: &Agent, runs: Option<&str>, secon
     store.reconcile_model(report).await.expect("reconciled")
 }
 
+/// The model actions handed over: their ids and models.
 fn actions(reconciled: &Reconciled) -> Vec<(&str, &str)> {
-    let model = |work: &Work| work.payload["model_id"].as_str().map(str::to_owned);
-    assert!(reconciled.work.iter().all(|work| work.kind == MODEL_UPDATE && model(work).is_some()));
-    let name = |work: &'_ Work| work.state == WorkState::Delivered;
-    assert!(reconciled.work.iter().all(name));
-    let pairs = reconciled.work.iter();
-    pairs.filter_map(|work| Some((work.id.as_str(), work.payload["model_id"].as_str()?))).collect()
+    let action = |work: &Work| work.kind == MODEL_UPDATE && work.state == WorkState::Delivered;
+    assert!(reconciled.work.iter().all(action));
+    let actions = reconciled.work.iter();
+    actions.filter_map(|work| Some((work.id.as_str(), work.payload["model_id"].as_str()?))).collect()
 }
 
 async fn states<S: Store>(store: &S, agent: &Agent) -> Vec<(String, WorkState)> {

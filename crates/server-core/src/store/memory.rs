@@ -7,7 +7,7 @@ use super::{Catalogue, Directory, Founding, Images, Keys, Leases, Outcome, Resto
 use crate::domain::{
     Agent, BatchLimits, Completed, Completion, Credential, Delivery, Enrolled, Enrolment, HIGHEST_NO,
     HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No, Observation,
-    Reconciled, Recorded, Release, Token, Vendor, Work, WorkState,
+    Reconciled, Recorded, Release, Token, Vendor, Work,
 };
 use crate::keys::{Digest, Foundation};
 use crate::lease::LeaseRow;

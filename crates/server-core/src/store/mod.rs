@@ -77,7 +77,8 @@ pub trait Directory {
         id: String,
     ) -> impl Future<Output = Outcome<Option<Agent>>> + Send;
 
-    /// Makes an agent. [`StoreError::Taken`] if its number, id or key is in use.
+    /// Makes an agent. [`StoreError::Taken`] if its number, id or key is in use, [`StoreError::Missing`] if its
+    /// tenant has no such host.
     fn register(&self, agent: NewAgent) -> impl Future<Output = Outcome<Agent>> + Send;
 
     /// Writes down what seldom changes. [`StoreError::Missing`] if there is no such agent.
@@ -108,8 +109,9 @@ pub trait Keys {
     /// another is waiting to be used.
     fn offer_key(&self, no: No, rotation: u32, digest: Digest) -> impl Future<Output = Outcome<Agent>> + Send;
 
-    /// An agent has signed in with this key: its other keys end here, an offer is taken, and an enrolment
-    /// cannot be repeated any more. Returns the agent.
+    /// An agent has signed in with this key: its other keys end here, and an enrolment cannot be repeated any
+    /// more. The first use of an offered key takes the offer; an offer that waits while another key is used goes
+    /// on waiting. Returns the agent; [`StoreError::Missing`] if the key is unknown or of a whole tenant.
     fn settle_key(&self, digest: Digest, at: DateTime<Utc>) -> impl Future<Output = Outcome<Agent>> + Send;
 }
 

@@ -52,7 +52,8 @@ impl Faults {
     pub(super) fn url(&mut self, place: &str, url: &str) {
         self.text(place, url);
         let usable = url.parse::<http::Uri>().is_ok_and(|url| {
-            matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
+            matches!(url.scheme_str(), Some("http" | "https"))
+                && url.host().is_some_and(|host| !host.is_empty())
         });
         if !usable {
             self.add(place, "must be an http or https address");
@@ -68,7 +69,12 @@ impl Faults {
         }
     }
 
-    pub(super) fn range<T: PartialOrd + Display>(&mut self, place: &str, number: T, range: &RangeInclusive<T>) {
+    pub(super) fn range<T: PartialOrd + Display + Copy>(
+        &mut self,
+        place: &str,
+        number: T,
+        range: &RangeInclusive<T>,
+    ) {
         if !range.contains(&number) {
             self.add(place, format_args!("must be {} to {}, not {number}", range.start(), range.end()));
         }

@@ -17,9 +17,9 @@ use http::StatusCode;
 use super::Tenant;
 use super::bounds::Faults;
 use super::messages::{
-    AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, ModelBody, NewAgentBody, NewKeyBody, NewModelBody,
-    NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, TokenCreated, TokenList,
-    WantedModelBody, WorkBody, WorkFilter, WorkList,
+    AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, ModelBody, NewAgentBody, NewKeyBody,
+    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, TokenCreated,
+    TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
 };
 use super::refusal::{Body, Parameters, Refusal, Segments};
 
@@ -33,8 +33,7 @@ const SIZE: RangeInclusive<u64> = 1..=(1 << 53) - 1;
 const LABELS: usize = 64;
 const DEFAULT_LIMIT: u32 = 100;
 
-const LIVENESSES: [Liveness; 4] =
-    [Liveness::Online, Liveness::Delayed, Liveness::Offline, Liveness::Never];
+const LIVENESSES: [Liveness; 4] = [Liveness::Online, Liveness::Delayed, Liveness::Offline, Liveness::Never];
 
 type Asked<S> = State<Arc<Core<S>>>;
 type By = Extension<Tenant>;

@@ -52,9 +52,11 @@ impl Refusal {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 Self::new(status, "too_large", format!("the body has more than {} bytes", super::BODY_LIMIT))
             }
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                Self::new(status, "unsupported_media_type", "the body must be JSON and be called application/json")
-            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(
+                status,
+                "unsupported_media_type",
+                "the body must be JSON and be called application/json",
+            ),
             status if status.is_server_error() => Self::internal(&text),
             // Beneath the outer layer, which names Rust's affairs, are the place and the fault.
             _ => Self::invalid(error.source().map_or(text, ToString::to_string)),
@@ -151,5 +153,37 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
             let text = rejection.body_text();
             Refusal::unread(rejection.status(), &rejection, text)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn answer(error: OperatorError) -> (StatusCode, Option<HeaderValue>, Value) {
+        let (parts, body) = Refusal::from(error).into_response().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let retry_after = parts.headers.get(header::RETRY_AFTER).cloned();
+        (parts.status, retry_after, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn unavailable_store_says_when_to_come_back_and_nothing_of_itself() {
+        let error = StoreError::Unavailable("disk /var/lib is full".to_owned()).into();
+        let (status, retry_after, body) = answer(error).await;
+        assert_eq!((status, retry_after), (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_AFTER)));
+        let message = "the store is not available at the moment";
+        assert_eq!(body, json!({"error": {"code": "unavailable", "message": message}}));
+    }
+
+    #[tokio::test]
+    async fn broken_store_is_told_to_the_log_only() {
+        let (status, retry_after, body) = answer(StoreError::Corrupt("row 7".to_owned()).into()).await;
+        assert_eq!((status, retry_after), (StatusCode::INTERNAL_SERVER_ERROR, None));
+        assert_eq!(body["error"]["code"], "internal");
+        assert!(!body.to_string().contains("row 7"), "{body}");
     }
 }

@@ -1,0 +1,615 @@
+//! `fleetwire devices`, `work`, `tokens`, `keys`, `models` and `releases`: an operator's commands, done over the
+//! control API of a server.
+
+mod api;
+mod arguments;
+mod table;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use fleetwire_client::{ReqwestTransport, Transport};
+use fleetwire_server::control::{
+    AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, ModelBody, NewAgentBody, NewKeyBody,
+    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, TokenCreated,
+    TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
+};
+use http::Method;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use api::Api;
+use arguments::{Pair, digest_file, duration, object, pair, vendor};
+use table::Table;
+
+/// What an operator wants.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// See, register and steer devices, agents and hosts.
+    Devices {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: DevicesCommand,
+    },
+    /// Queue work for agents and see what came of it.
+    Work {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: WorkCommand,
+    },
+    /// Make, see and revoke enrolment tokens.
+    Tokens {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: TokensCommand,
+    },
+    /// Make keys that are good for every agent.
+    Keys {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Register the models that devices run.
+    Models {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
+    /// Register the releases that agents change to.
+    Releases {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: ReleasesCommand,
+    },
+}
+
+/// Which server is asked, as whom, and in which form the answer is shown.
+#[derive(Args)]
+pub(crate) struct Connection {
+    /// Address of the server
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "FLEETWIRE_SERVER",
+        default_value = "http://127.0.0.1:8787",
+        help_heading = "Connection"
+    )]
+    server: String,
+    /// The operator's token; better kept in the environment, where other users do not see it
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "FLEETWIRE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    token: Option<String>,
+    /// Print the server's answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the token nor an address, which may hold a password.
+        f.debug_struct("Connection").field("json", &self.json).finish_non_exhaustive()
+    }
+}
+
+/// What is wanted of agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevicesCommand {
+    /// List them.
+    List {
+        /// Only those of a vendor
+        #[arg(long, value_parser = vendor())]
+        vendor: Option<String>,
+        /// Only those that are in time, late, silent, or have never reported
+        #[arg(long, value_parser = ["online", "delayed", "offline", "never"])]
+        status: Option<String>,
+    },
+    /// Register one and print its key, once.
+    Add {
+        /// Whose dialect is spoken
+        #[arg(value_parser = vendor())]
+        vendor: String,
+        /// An agent, or a host that reports for the agents on it
+        #[arg(long, value_parser = ["agent", "host"], default_value = "agent")]
+        kind: String,
+        /// Its number, where agents of the vendor are known by one
+        #[arg(long)]
+        number: Option<i64>,
+        /// Its id on the wire; made up if there is none
+        #[arg(long)]
+        id: Option<String>,
+        /// Its name for people
+        #[arg(long)]
+        name: Option<String>,
+        /// A mark; may be given again
+        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+        labels: Vec<Pair>,
+        /// Something known of it, the value being JSON or else a text; may be given again
+        #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = pair)]
+        facts: Vec<Pair>,
+    },
+    /// Show one with all that it last said.
+    Show(Named),
+    /// Offer one a new key; the old one stays good until the new one has been used.
+    RotateKey(Named),
+    /// Say which model one is to run.
+    Model {
+        #[command(flatten)]
+        device: Named,
+        /// The model's id
+        model: String,
+    },
+}
+
+/// One agent.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Whose dialect it speaks
+    #[arg(value_parser = vendor())]
+    vendor: String,
+    /// Its id on the wire, or its number where agents of the vendor are known by one
+    id: String,
+}
+
+impl Named {
+    /// Its address, or that of something beneath it.
+    fn path<'a>(&'a self, beneath: &[&'a str]) -> Vec<&'a str> {
+        [&["agents", &self.vendor, &self.id], beneath].concat()
+    }
+}
+
+/// What is wanted of work.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkCommand {
+    /// List it, the latest first.
+    List {
+        /// The vendor of the agent
+        #[arg(long, value_parser = vendor(), requires = "agent")]
+        vendor: Option<String>,
+        /// Only that of an agent
+        #[arg(long, value_name = "ID", requires = "vendor")]
+        agent: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Give an agent something to do.
+    Queue {
+        #[command(flatten)]
+        agent: Named,
+        /// What is to be done, in the vendor's word, such as execute_command
+        #[arg(value_name = "TYPE")]
+        kind: String,
+        /// The particulars: a JSON object, or @FILE that holds one
+        #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}")]
+        payload: Map<String, Value>,
+        /// How urgent it is: higher is sooner
+        #[arg(
+            long,
+            default_value_t = 0,
+            allow_negative_numbers = true,
+            value_parser = clap::value_parser!(i64).range(-1000..=1000)
+        )]
+        priority: i64,
+    },
+}
+
+/// What is wanted of enrolment tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Make one and print it, once.
+    Create {
+        /// Whose dialect is spoken
+        #[arg(value_parser = vendor())]
+        vendor: String,
+        /// How long it lives, such as 90s, 30m, 24h or 7d
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+        ttl: u64,
+        /// How many agents may enrol with it
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        max_uses: u32,
+    },
+    /// List them, the latest first.
+    List,
+    /// Take one back.
+    Revoke {
+        /// Its id, as listed
+        id: String,
+    },
+}
+
+/// What is wanted of keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make one that is good for every agent of a vendor and print it, once.
+    Create {
+        /// Whose dialect is spoken
+        #[arg(value_parser = vendor())]
+        vendor: String,
+    },
+}
+
+/// What is wanted of models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Register one.
+    #[command(disable_version_flag = true)]
+    Add {
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// Its version
+        #[arg(long)]
+        version: String,
+        /// Where devices fetch its file
+        #[arg(long)]
+        url: String,
+        /// Its id; made up if there is none
+        #[arg(long)]
+        id: Option<String>,
+        /// The ending of its file, such as onnx
+        #[arg(long, value_name = "EXT")]
+        file_ext: Option<String>,
+        /// The names of its classes, as JSON
+        #[arg(long, value_name = "JSON")]
+        label_map: Option<String>,
+    },
+}
+
+/// What is wanted of releases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReleasesCommand {
+    /// Have a file signed and offered to agents. The file is only read; agents fetch it from --url.
+    #[command(disable_version_flag = true)]
+    Add {
+        /// The version
+        #[arg(long)]
+        version: String,
+        /// The operating system that it runs on, such as linux
+        #[arg(long)]
+        os: String,
+        /// The architecture that it runs on, such as amd64
+        #[arg(long)]
+        arch: String,
+        /// The file
+        #[arg(long, value_name = "PATH")]
+        file: PathBuf,
+        /// Where agents fetch it
+        #[arg(long)]
+        url: String,
+        /// Agents must change to it
+        #[arg(long)]
+        mandatory: bool,
+    },
+    /// Print the public key that checks the signatures of releases.
+    Key,
+}
+
+/// Bytes that an answer may have: a list of some hundred thousand agents.
+const ANSWER_LIMIT: usize = 256 << 20;
+
+impl OperatorCommand {
+    /// Does it and prints the answer.
+    pub(crate) async fn run(self) -> Result<()> {
+        let connection = self.connection();
+        let transport = ReqwestTransport::builder()
+            .user_agent(concat!("fleetwire/", env!("CARGO_PKG_VERSION")))
+            .body_limit(ANSWER_LIMIT)
+            .build()
+            .context("HTTP cannot be set up")?;
+        let api = Api::new(&connection.server, connection.token.as_deref(), transport)?;
+        let form = if connection.json { Form::Json } else { Form::Text };
+        let text = self.ask(&api, form).await?;
+        match io::stdout().lock().write_all(text.as_bytes()) {
+            // Whoever reads us, `head` perhaps, has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome.context("the answer cannot be written"),
+        }
+    }
+
+    const fn connection(&self) -> &Connection {
+        match self {
+            Self::Devices { connection, .. }
+            | Self::Work { connection, .. }
+            | Self::Tokens { connection, .. }
+            | Self::Keys { connection, .. }
+            | Self::Models { connection, .. }
+            | Self::Releases { connection, .. } => connection,
+        }
+    }
+
+    /// Asks the server and gives what is to be printed.
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        match self {
+            Self::Devices { command, .. } => command.ask(api, form).await,
+            Self::Work { command, .. } => command.ask(api, form).await,
+            Self::Tokens { command, .. } => command.ask(api, form).await,
+            Self::Keys { command, .. } => command.ask(api, form).await,
+            Self::Models { command, .. } => command.ask(api, form).await,
+            Self::Releases { command, .. } => command.ask(api, form).await,
+        }
+    }
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// For programs.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Form {
+    /// Shows an answer. JSON is shown as it came, so that what a newer server adds is there.
+    fn show<B: DeserializeOwned>(self, answer: Value, text: impl FnOnce(B) -> String) -> Result<String> {
+        match self {
+            Self::Json => Ok(format!("{answer:#}\n")),
+            Self::Text => {
+                let body = serde_json::from_value(answer).context(
+                    "the server's answer is not what this version knows; --json shows it as it is",
+                )?;
+                Ok(text(body))
+            }
+        }
+    }
+}
+
+impl DevicesCommand {
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        match self {
+            Self::List { vendor, status } => {
+                form.show(api.get(&["agents"], &AgentFilter { vendor, status }).await?, agents)
+            }
+            Self::Add { vendor, kind, number, id, name, labels, facts } => {
+                let facts = facts.into_iter().map(Pair::with_json_value).collect();
+                let labels = labels.into_iter().map(|Pair(name, value)| (name, value)).collect();
+                let body = NewAgentBody { vendor, kind: Some(kind), number, id, name, facts, labels };
+                let answer = api.send(Method::POST, &["agents"], &body).await?;
+                form.show(answer, |made: AgentCreated| {
+                    let key = table::pairs(&[("key", made.key.reveal())]);
+                    format!("{}{key}\n{SHOWN_ONCE}\n", agent(&made.agent))
+                })
+            }
+            Self::Show(device) => {
+                form.show(api.get(&device.path(&[]), &()).await?, |body: AgentBody| agent(&body))
+            }
+            Self::RotateKey(device) => {
+                let answer = api.send(Method::POST, &device.path(&["rotate-key"]), &()).await?;
+                form.show(answer, |body: AgentBody| {
+                    let name = table::line(&body.name);
+                    format!(
+                        "{name} is offered a new key; its old one stays good until it uses the new one.\n"
+                    )
+                })
+            }
+            Self::Model { device, model } => {
+                let answer =
+                    api.send(Method::PUT, &device.path(&["model"]), &WantedModelBody { model }).await?;
+                form.show(answer, |body: AgentBody| {
+                    let model = body.desired_model.as_deref().unwrap_or("no model");
+                    format!("{} is to run {}.\n", table::line(&body.name), table::line(model))
+                })
+            }
+        }
+    }
+}
+
+impl WorkCommand {
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        match self {
+            Self::List { vendor, agent, limit } => {
+                let filter = WorkFilter { vendor, agent, limit: Some(limit) };
+                form.show(api.get(&["work"], &filter).await?, works)
+            }
+            Self::Queue { agent, kind, payload, priority } => {
+                let body = NewWorkBody { kind, payload, priority };
+                let answer = api.send(Method::POST, &agent.path(&["work"]), &body).await?;
+                form.show(answer, |work: WorkBody| works(WorkList { work: vec![work] }))
+            }
+        }
+    }
+}
+
+impl TokensCommand {
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        match self {
+            Self::Create { vendor, ttl, max_uses } => {
+                let body = NewTokenBody { vendor, ttl_seconds: ttl, max_uses };
+                let answer = api.send(Method::POST, &["tokens"], &body).await?;
+                form.show(answer, |made: TokenCreated| {
+                    let lines = table::pairs(&[
+                        ("id", &made.id),
+                        ("vendor", &made.vendor),
+                        ("expires", &made.expires_at),
+                        ("uses", &format!("0 of {}", made.max_uses)),
+                        ("token", made.token.reveal()),
+                    ]);
+                    format!("{lines}\n{SHOWN_ONCE}\n")
+                })
+            }
+            Self::List => form.show(api.get(&["tokens"], &()).await?, tokens),
+            Self::Revoke { id } => {
+                api.send(Method::DELETE, &["tokens", &id], &()).await?;
+                // The server answers nothing that could be shown as JSON.
+                Ok(if form == Form::Json {
+                    String::new()
+                } else {
+                    format!("{} is revoked.\n", table::line(&id))
+                })
+            }
+        }
+    }
+}
+
+impl KeysCommand {
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        let Self::Create { vendor } = self;
+        let answer = api.send(Method::POST, &["keys"], &NewKeyBody { vendor }).await?;
+        form.show(answer, |made: KeyBody| {
+            let lines = table::pairs(&[("vendor", &made.vendor), ("key", made.key.reveal())]);
+            format!("{lines}\n{SHOWN_ONCE}\n")
+        })
+    }
+}
+
+impl ModelsCommand {
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        let Self::Add { name, version, url, id, file_ext, label_map } = self;
+        let body = NewModelBody { id, name, version, download_url: url, file_ext, label_map };
+        let answer = api.send(Method::POST, &["models"], &body).await?;
+        form.show(answer, |model: ModelBody| {
+            table::pairs(&[
+                ("id", &model.id),
+                ("name", &model.name),
+                ("version", &model.version),
+                ("url", &model.download_url),
+            ])
+        })
+    }
+}
+
+impl ReleasesCommand {
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        match self {
+            Self::Add { version, os, arch, file, url, mandatory } => {
+                let (sha256, size) =
+                    digest_file(&file).with_context(|| format!("cannot read {}", file.display()))?;
+                let body = NewReleaseBody { version, os, arch, sha256, size, download_url: url, mandatory };
+                let answer = api.send(Method::POST, &["releases"], &body).await?;
+                form.show(answer, |release: ReleaseBody| {
+                    table::pairs(&[
+                        ("version", &release.version),
+                        ("os", &release.os),
+                        ("arch", &release.arch),
+                        ("size", &release.size.to_string()),
+                        ("sha256", &release.sha256),
+                        ("signature", &release.signature),
+                        ("url", &release.download_url),
+                        ("mandatory", yes_or_no(release.mandatory)),
+                    ])
+                })
+            }
+            Self::Key => {
+                let answer = api.get(&["release-key"], &()).await?;
+                form.show(answer, |key: ReleaseKeyBody| {
+                    table::pairs(&[("algorithm", &key.algorithm), ("public key", &key.public_key)])
+                })
+            }
+        }
+    }
+}
+
+const SHOWN_ONCE: &str = "Keep it: it is shown this once.";
+
+const fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+fn or_dash(text: Option<&str>) -> &str {
+    text.unwrap_or("-")
+}
+
+fn agents(list: AgentList) -> String {
+    let mut table = Table::new(["NUMBER", "VENDOR", "KIND", "ID", "NAME", "STATUS", "LAST SEEN", "VERSION"]);
+    for agent in list.agents {
+        table.row([
+            &agent.number.to_string(),
+            &agent.vendor,
+            &agent.kind,
+            &agent.id,
+            &agent.name,
+            if agent.disabled { "disabled" } else { &agent.status },
+            or_dash(agent.last_seen.as_deref()),
+            or_dash(agent.version.as_deref()),
+        ]);
+    }
+    table.finish("No agents. `fleetwire devices add` registers one.")
+}
+
+fn agent(agent: &AgentBody) -> String {
+    let host = agent.host.map(|host| host.to_string());
+    let mut lines = table::pairs(&[
+        ("number", &agent.number.to_string()),
+        ("vendor", &agent.vendor),
+        ("kind", &agent.kind),
+        ("id", &agent.id),
+        ("name", &agent.name),
+        ("version", or_dash(agent.version.as_deref())),
+        ("status", &agent.status),
+        ("last seen", or_dash(agent.last_seen.as_deref())),
+        ("host", or_dash(host.as_deref())),
+        ("current model", or_dash(agent.current_model.as_deref())),
+        ("desired model", or_dash(agent.desired_model.as_deref())),
+        ("rotating", yes_or_no(agent.rotating)),
+        ("disabled", yes_or_no(agent.disabled)),
+        ("created", &agent.created_at),
+        ("updated", &agent.updated_at),
+    ]);
+    let mut group = |title: &str, members: Vec<(&str, String)>| {
+        for (name, value) in members {
+            lines.push_str(&table::pairs(&[(title, &format!("{name} = {value}"))]));
+        }
+    };
+    group("label", agent.labels.iter().map(|(name, value)| (name.as_str(), value.clone())).collect());
+    group("fact", agent.facts.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect());
+    if let Some(report) = &agent.report {
+        group("report", report.status.iter().map(|status| ("status", status.clone())).collect());
+        group(
+            "report",
+            report.metrics.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect(),
+        );
+        group("report", report.notes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect());
+    }
+    lines
+}
+
+fn works(list: WorkList) -> String {
+    let mut table = Table::new(["NUMBER", "ID", "VENDOR", "AGENT", "TYPE", "STATE", "PRIORITY", "CREATED"]);
+    for work in list.work {
+        let number = work.agent.number.to_string();
+        table.row([
+            &work.number.to_string(),
+            &work.id,
+            or_dash(work.agent.vendor.as_deref()),
+            work.agent.id.as_deref().unwrap_or(&number),
+            &work.kind,
+            &work.state,
+            &work.priority.to_string(),
+            &work.created_at,
+        ]);
+    }
+    table.finish("No work. `fleetwire work queue` gives an agent some.")
+}
+
+fn tokens(list: TokenList) -> String {
+    let mut table = Table::new(["ID", "VENDOR", "USES", "EXPIRES", "REVOKED"]);
+    for token in list.tokens {
+        table.row([
+            &token.id,
+            &token.vendor,
+            &format!("{} of {}", token.uses, token.max_uses),
+            &token.expires_at,
+            yes_or_no(token.revoked),
+        ]);
+    }
+    table.finish("No tokens. `fleetwire tokens create` makes one.")
+}
+
+#[cfg(test)]
+mod tests;

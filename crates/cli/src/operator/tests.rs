@@ -1,0 +1,409 @@
+//! The commands, from the command line to the server's decisions and back, without a socket.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeZone, Utc};
+use clap::{CommandFactory, Parser};
+use fleetwire_client::TransportError;
+use fleetwire_server::SystemEntropy;
+use fleetwire_server_core::store::MemoryStore;
+use fleetwire_server_core::{Clock, Config, Core};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use serde_json::json;
+use tower::ServiceExt;
+
+use super::*;
+
+/// As in `main.rs`: the version flag goes down to every command.
+#[derive(Debug, Parser)]
+#[command(name = "fleetwire", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: OperatorCommand,
+}
+
+fn parse(line: &str) -> Result<OperatorCommand, clap::Error> {
+    Cli::try_parse_from(["fleetwire"].into_iter().chain(line.split(' '))).map(|cli| cli.command)
+}
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2025, 3, 1, 12, 0, 0).unwrap()
+    }
+}
+
+/// An exchange that failed.
+#[derive(Debug, Clone, Copy)]
+struct Broken {
+    may_have_arrived: bool,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the wire is cut")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl TransportError for Broken {
+    fn may_have_arrived(&self) -> bool {
+        self.may_have_arrived
+    }
+
+    fn is_retryable(&self) -> bool {
+        false
+    }
+
+    fn is_timeout(&self) -> bool {
+        false
+    }
+}
+
+/// Carries requests to `answer`, and keeps what was asked.
+struct Canned<F> {
+    answer: F,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl<F> Transport for Canned<F>
+where
+    F: Fn(Request<Bytes>) -> Result<Response<Bytes>, Broken> + Send + Sync + 'static,
+{
+    type Error = Broken;
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
+        self.asked.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+        (self.answer)(request)
+    }
+}
+
+/// A transport with one answer for everything.
+fn canned(
+    answer: impl Fn() -> Result<Response<Bytes>, Broken> + Send + Sync + 'static,
+) -> (impl Transport, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    (Canned { answer: move |_| answer(), asked: Arc::clone(&asked) }, asked)
+}
+
+/// Carries requests to a real control API.
+struct Within(Arc<Core<MemoryStore>>);
+
+impl Transport for Within {
+    type Error = Broken;
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
+        let router = fleetwire_server::control::router(Arc::clone(&self.0));
+        let Ok(response) = router.oneshot(request.map(Full::new)).await;
+        let (parts, body) = response.into_parts();
+        Ok(Response::from_parts(parts, body.collect().await.unwrap().to_bytes()))
+    }
+}
+
+async fn fresh_server() -> Api<Within> {
+    let store = MemoryStore::default();
+    let core = Core::start(store, Arc::new(Noon), Arc::new(SystemEntropy::default()), Config::default());
+    let (core, token) = core.await.unwrap();
+    Api::new("http://fleet.test/", token.as_deref(), Within(Arc::new(core))).unwrap()
+}
+
+/// What a command prints.
+async fn printed<T: Transport>(api: &Api<T>, line: &str) -> Result<String> {
+    let command = parse(line).unwrap();
+    let form = if command.connection().json { Form::Json } else { Form::Text };
+    command.ask(api, form).await
+}
+
+fn api_of<T: Transport>(transport: T) -> Api<T> {
+    Api::new("http://fleet.test:8787", Some("fwo_secret"), transport).unwrap()
+}
+
+fn answer(status: StatusCode, body: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+    *response.status_mut() = status;
+    response
+}
+
+// ---- the command line ----
+
+#[test]
+fn command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn connection_may_stand_before_or_behind_the_command() {
+    for line in [
+        "devices --server http://h:1 --token t --json list",
+        "devices list --server http://h:1 --token t --json",
+    ] {
+        let command = parse(line).unwrap();
+        let connection = command.connection();
+        let given = (connection.server.as_str(), connection.token.as_deref(), connection.json);
+        assert_eq!(given, ("http://h:1", Some("t"), true));
+    }
+}
+
+#[test]
+fn debug_of_a_command_shows_no_token() {
+    let command = parse("devices list --token fwo_secret --server http://user:pass@h").unwrap();
+    let shown = format!("{command:?}");
+    assert!(!shown.contains("secret") && !shown.contains("pass"), "{shown}");
+}
+
+#[test]
+fn help_does_not_show_the_token_of_the_environment() {
+    let command = Cli::command();
+    let devices = command.find_subcommand("devices").unwrap();
+    let token = devices.get_arguments().find(|argument| argument.get_id() == "token").unwrap();
+    assert!(token.is_hide_env_values_set());
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused_before_anybody_is_asked() {
+    for line in [
+        "devices list --vendor acme",
+        "devices list --status lost",
+        "devices add",
+        "devices add zstack --kind robot",
+        "devices add zstack --label site",
+        "work list --agent a",
+        "work list --vendor achilles",
+        "work list --limit 0",
+        "work list --limit 1001",
+        "work queue achilles a t --payload []",
+        "work queue achilles a t --priority 1001",
+        "tokens create achilles --ttl 24",
+        "tokens create achilles --max-uses -1",
+        "releases add --version 1",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    parse("work queue achilles a t --priority -1000").unwrap();
+}
+
+#[test]
+fn server_must_be_an_address_and_the_token_must_be_there() {
+    let api = |server, token| Api::new(server, token, canned(|| Err(Broken { may_have_arrived: false })).0);
+    for server in ["", "127.0.0.1:8787", "ftp://h", "http://", "http://h/?q", "http://user:secret@h"] {
+        let fault = format!("{:#}", api(server, Some("t")).err().unwrap());
+        assert!(fault.contains("address must") && !fault.contains("secret"), "{server}: {fault}");
+    }
+    for token in [None, Some(""), Some("  ")] {
+        let fault = api("http://h", token).err().unwrap().to_string();
+        assert!(fault.contains("FLEETWIRE_TOKEN") && fault.contains("--token"), "{fault}");
+    }
+    let fault = format!("{:#}", api("http://h", Some("fwo_\nsecret")).err().unwrap());
+    assert!(!fault.contains("secret"), "{fault}");
+}
+
+// ---- against the control API ----
+
+#[tokio::test]
+async fn device_is_added_shown_and_listed() {
+    let api = fresh_server().await;
+    assert!(printed(&api, "devices list").await.unwrap().starts_with("No agents."));
+
+    let line = "devices add acusight --id A/B:1 --name gate --label site=north --fact rack=7 --fact room=b2";
+    let added = printed(&api, line).await.unwrap();
+    let key = added.lines().find_map(|line| line.strip_prefix("key")).unwrap().trim();
+    assert!(key.starts_with("adk_"), "{added}");
+    assert!(added.contains("shown this once"), "{added}");
+
+    let shown = printed(&api, "devices show acusight A/B:1").await.unwrap();
+    for line in ["label          site = north", "fact           rack = 7", "fact           room = \"b2\""] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(added.starts_with(&shown), "{added}");
+    assert!(!shown.contains(key));
+
+    let listed = printed(&api, "devices list --vendor acusight --status never").await.unwrap();
+    let expected = "NUMBER  VENDOR    KIND   ID     NAME  STATUS  LAST SEEN  VERSION\n\
+                    1       acusight  agent  A/B:1  gate  never   -          -\n";
+    assert_eq!(listed, expected);
+    assert!(printed(&api, "devices list --status online").await.unwrap().starts_with("No agents."));
+}
+
+#[tokio::test]
+async fn json_is_what_the_server_said() {
+    let api = fresh_server().await;
+    printed(&api, "devices add zstack --id z").await.unwrap();
+    let listed: Value = serde_json::from_str(&printed(&api, "devices list --json").await.unwrap()).unwrap();
+    assert_eq!((&listed["agents"][0]["id"], &listed["agents"][0]["status"]), (&json!("z"), &json!("never")));
+    let made = printed(&api, "keys create zstack --json").await.unwrap();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert!(made["key"].as_str().unwrap().starts_with("zsk_"));
+}
+
+#[tokio::test]
+async fn key_of_an_agent_is_rotated() {
+    let api = fresh_server().await;
+    printed(&api, "devices add achilles --id a --name runner").await.unwrap();
+    let offered = printed(&api, "devices rotate-key achilles a").await.unwrap();
+    assert!(offered.starts_with("runner is offered a new key"), "{offered}");
+    assert!(printed(&api, "devices show achilles a").await.unwrap().contains("rotating       yes"));
+}
+
+#[tokio::test]
+async fn model_is_registered_and_assigned() {
+    let api = fresh_server().await;
+    printed(&api, "devices add acusight --id a --name gate").await.unwrap();
+    let line =
+        "models add --id m1 --name people --version 3 --url https://h/m --file-ext onnx --label-map {}";
+    let added = printed(&api, line).await.unwrap();
+    assert!(added.contains("version        3\n"), "{added}");
+    let assigned = printed(&api, "devices model acusight a m1").await.unwrap();
+    assert_eq!(assigned, "gate is to run m1.\n");
+    let fault = printed(&api, "devices model acusight a m2").await.unwrap_err();
+    assert_eq!(fault.to_string(), "there is no such model");
+}
+
+#[tokio::test]
+async fn work_is_queued_and_listed() {
+    let api = fresh_server().await;
+    assert!(printed(&api, "work list").await.unwrap().starts_with("No work."));
+    printed(&api, "devices add achilles --id a").await.unwrap();
+    let line = "work queue achilles a execute_command --payload {\"command\":\"uptime\"} --priority -5";
+    let queued = printed(&api, line).await.unwrap();
+    let row: Vec<_> = queued.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(
+        [row[0], row[2], row[3], row[4], row[5], row[6]],
+        ["1", "achilles", "a", "execute_command", "queued", "-5"]
+    );
+    assert_eq!(printed(&api, "work list --vendor achilles --agent a").await.unwrap(), queued);
+    let fault = printed(&api, "work queue achilles a t --payload {\"comand\":\"x\"}").await.unwrap_err();
+    assert_eq!(fault.to_string(), "payload.comand: tasks have no such member");
+}
+
+#[tokio::test]
+async fn token_is_made_listed_and_revoked() {
+    let api = fresh_server().await;
+    let made = printed(&api, "tokens create achilles --ttl 1h30m --max-uses 5").await.unwrap();
+    assert!(made.contains("expires        2025-03-01T13:30:00.000Z\n"), "{made}");
+    assert!(made.contains("uses           0 of 5\n") && made.contains("shown this once"), "{made}");
+    let id = made.lines().next().unwrap().split_whitespace().nth(1).unwrap();
+    assert_eq!(printed(&api, &format!("tokens revoke {id}")).await.unwrap(), format!("{id} is revoked.\n"));
+    let listed = printed(&api, "tokens list").await.unwrap();
+    assert!(listed.contains(id) && listed.trim_end().ends_with("yes"), "{listed}");
+    assert!(printed(&api, "tokens revoke gone").await.is_err());
+}
+
+#[tokio::test]
+async fn release_is_registered_with_what_its_file_is() {
+    let api = fresh_server().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "abc").unwrap();
+    let path = file.path().display();
+    let line = format!(
+        "releases add --version 2 --os linux --arch amd64 --file {path} --url http://h/f --mandatory"
+    );
+    let added = printed(&api, &line).await.unwrap();
+    // The digest of `abc` in FIPS 180-2.
+    let sha256 = "sha256         ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
+    assert!(added.contains(sha256) && added.contains("size           3\n"), "{added}");
+    assert!(added.contains("mandatory      yes\n"), "{added}");
+    assert!(printed(&api, "releases key").await.unwrap().starts_with("algorithm      ed25519\n"));
+
+    let line = "releases add --version 2 --os linux --arch amd64 --file /nowhere/f --url http://h/f";
+    let fault = printed(&api, line).await.unwrap_err().to_string();
+    assert_eq!(fault, "cannot read /nowhere/f");
+}
+
+// ---- what goes wrong ----
+
+#[tokio::test]
+async fn ids_are_escaped_and_cannot_climb() {
+    let (transport, asked) = canned(|| Ok(answer(StatusCode::NO_CONTENT, "")));
+    let api = api_of(transport);
+    printed(&api, "tokens revoke ../a?b#c%2F").await.unwrap();
+    assert_eq!(
+        *asked.lock().unwrap(),
+        ["DELETE http://fleet.test:8787/control/v1/tokens/..%2Fa%3Fb%23c%252F"]
+    );
+    for id in ["..", "."] {
+        assert!(printed(&api, &format!("tokens revoke {id}")).await.is_err());
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn request_carries_the_token_in_a_header_that_is_not_logged() {
+    let check = |request: Request<Bytes>| {
+        let token = &request.headers()[header::AUTHORIZATION];
+        assert!(token.is_sensitive());
+        assert_eq!(token, "Bearer fwo_secret");
+        assert_eq!(request.uri().query(), Some("status=online&vendor=zstack"));
+        Ok(answer(StatusCode::OK, "{\"agents\":[]}"))
+    };
+    let api = api_of(Canned { answer: check, asked: Arc::default() });
+    printed(&api, "devices list --vendor zstack --status online").await.unwrap();
+}
+
+#[tokio::test]
+async fn server_that_cannot_be_reached_is_asked_after() {
+    let api = api_of(canned(|| Err(Broken { may_have_arrived: false })).0);
+    let fault = printed(&api, "devices list").await.unwrap_err().to_string();
+    assert!(fault.contains("is `fleetwire serve` running at http://fleet.test:8787?"), "{fault}");
+}
+
+#[tokio::test]
+async fn lost_answer_to_a_change_warns_of_asking_again() {
+    let api = api_of(canned(|| Err(Broken { may_have_arrived: true })).0);
+    let fault = printed(&api, "keys create zstack").await.unwrap_err().to_string();
+    assert!(fault.contains("look before you ask again"), "{fault}");
+    let fault = printed(&api, "devices list").await.unwrap_err().to_string();
+    assert!(!fault.contains("look before"), "{fault}");
+}
+
+#[tokio::test]
+async fn refused_token_says_where_the_right_one_is_from() {
+    let api = fresh_server().await;
+    let command = parse("devices list").unwrap();
+    let stranger =
+        Api::new("http://fleet.test", Some("fwo_wrong"), Within(Arc::clone(&api.transport().0))).unwrap();
+    let fault = command.ask(&stranger, Form::Text).await.unwrap_err().to_string();
+    assert!(fault.contains("FLEETWIRE_TOKEN") && !fault.contains("fwo_wrong"), "{fault}");
+}
+
+#[tokio::test]
+async fn busy_server_says_when_to_come_back() {
+    let busy = || {
+        let body = "{\"error\":{\"code\":\"unavailable\",\"message\":\"the store is busy\"}}";
+        let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, body);
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+        Ok(response)
+    };
+    let fault = printed(&api_of(canned(busy).0), "devices list").await.unwrap_err();
+    assert_eq!(fault.to_string(), "the store is busy; try again in 5 s");
+}
+
+#[tokio::test]
+async fn answer_of_another_program_is_recognised() {
+    for (status, body) in [
+        (StatusCode::OK, "<html>"),
+        (StatusCode::OK, ""),
+        (StatusCode::FOUND, ""),
+        (StatusCode::NOT_FOUND, "<html>"),
+        (StatusCode::BAD_GATEWAY, "{\"error\":\"down\"}"),
+    ] {
+        let api = api_of(canned(move || Ok(answer(status, body))).0);
+        let fault = printed(&api, "devices list").await.unwrap_err().to_string();
+        assert!(fault.contains("is it the right address?"), "{status} {body}: {fault}");
+    }
+    let api = api_of(canned(|| Ok(answer(StatusCode::OK, "{\"agents\":7}"))).0);
+    let fault = printed(&api, "devices list").await.unwrap_err().to_string();
+    assert!(fault.contains("--json"), "{fault}");
+    assert_eq!(printed(&api, "devices list --json").await.unwrap(), "{\n  \"agents\": 7\n}\n");
+}
+
+#[tokio::test]
+async fn message_of_a_server_cannot_steer_the_terminal() {
+    let body = "{\"error\":{\"code\":\"x\",\"message\":\"a\\u001b[2Jb\"}}";
+    let api = api_of(canned(move || Ok(answer(StatusCode::CONFLICT, body))).0);
+    let fault = printed(&api, "devices list").await.unwrap_err();
+    assert_eq!(fault.to_string(), "a\u{fffd}[2Jb");
+}

@@ -1,0 +1,270 @@
+//! Rows to domain values and back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use fleetwire_server_core::domain::{Agent, Kind, No, Vendor, Work, WorkState};
+use fleetwire_server_core::keys::Digest;
+use fleetwire_server_core::lease::Report;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use serde_json::{Map, Value, json};
+
+use crate::error::Done;
+
+/// A value as its column holds it.
+pub(crate) struct Column<T>(pub(crate) T);
+
+impl ToSql for Column<DateTime<Utc>> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.timestamp_millis().into())
+    }
+}
+
+impl FromSql for Column<DateTime<Utc>> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let millis = value.as_i64()?;
+        DateTime::from_timestamp_millis(millis).map(Self).ok_or(FromSqlError::OutOfRange(millis))
+    }
+}
+
+impl ToSql for Column<Duration> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        // Three hundred million years are as good as any longer time.
+        Ok(i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX).into())
+    }
+}
+
+impl FromSql for Column<Duration> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let millis = value.as_i64()?;
+        let millis = u64::try_from(millis).map_err(|_| FromSqlError::OutOfRange(millis))?;
+        Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
+impl ToSql for Column<Digest> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0.0)))
+    }
+}
+
+impl FromSql for Column<Digest> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 32]>::column_result(value).map(|bytes| Self(Digest(bytes)))
+    }
+}
+
+/// Words of a closed list.
+macro_rules! words {
+    ($($word:ty),*) => {$(
+        impl ToSql for Column<$word> {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.0.as_str().into())
+            }
+        }
+
+        impl FromSql for Column<$word> {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let word = value.as_str()?;
+                let unknown = || FromSqlError::Other(format!("the word {word:?} is unknown").into());
+                <$word>::parse(word).map(Self).ok_or_else(unknown)
+            }
+        }
+    )*};
+}
+
+words!(Vendor, Kind, WorkState);
+
+impl ToSql for Column<&Value> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.to_string().into())
+    }
+}
+
+impl FromSql for Column<Value> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        from_json(value.as_str()?)
+    }
+}
+
+impl ToSql for Column<&Map<String, Value>> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        to_json(self.0)
+    }
+}
+
+impl FromSql for Column<Map<String, Value>> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        from_json(value.as_str()?)
+    }
+}
+
+impl ToSql for Column<&BTreeMap<String, String>> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        to_json(self.0)
+    }
+}
+
+impl FromSql for Column<BTreeMap<String, String>> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        from_json(value.as_str()?)
+    }
+}
+
+impl ToSql for Column<&Report> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let Report { status, metrics, notes } = self.0;
+        to_json(&json!({"status": status, "metrics": metrics, "notes": notes}))
+    }
+}
+
+impl FromSql for Column<Report> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let Column(mut report) = Column::<Map<String, Value>>::column_result(value)?;
+        let mut member = |name| report.remove(name).unwrap_or_default();
+        let wrong = |error: serde_json::Error| FromSqlError::Other(error.into());
+        Ok(Self(Report {
+            status: serde_json::from_value(member("status")).map_err(wrong)?,
+            metrics: serde_json::from_value::<BTreeMap<String, Option<f64>>>(member("metrics"))
+                .map_err(wrong)?
+                .into_iter()
+                // JSON writes what is not finite as null.
+                .filter_map(|(name, figure)| Some((name, figure?)))
+                .collect(),
+            notes: serde_json::from_value(member("notes")).map_err(wrong)?,
+        }))
+    }
+}
+
+fn to_json<'a>(value: &impl serde::Serialize) -> rusqlite::Result<ToSqlOutput<'a>> {
+    let text = serde_json::to_string(value);
+    text.map(Into::into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> FromSqlResult<Column<T>> {
+    serde_json::from_str(text).map(Column).map_err(|error| FromSqlError::Other(error.into()))
+}
+
+/// Reads a row's columns one after the other.
+pub(crate) struct Columns<'r> {
+    row: &'r Row<'r>,
+    next: usize,
+}
+
+impl<'r> Columns<'r> {
+    pub(crate) fn of(row: &'r Row<'r>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// The next column, as it stands.
+    pub(crate) fn plain<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        let value = self.row.get(self.next)?;
+        self.next += 1;
+        Ok(value)
+    }
+
+    /// The next column, in the domain's type.
+    pub(crate) fn get<T>(&mut self) -> rusqlite::Result<T>
+    where
+        Column<T>: FromSql,
+    {
+        self.plain().map(|Column(value)| value)
+    }
+
+    /// The next column, in the domain's type, unless it is null.
+    pub(crate) fn maybe<T>(&mut self) -> rusqlite::Result<Option<T>>
+    where
+        Column<T>: FromSql,
+    {
+        self.plain::<Option<_>>().map(|value| value.map(|Column(value)| value))
+    }
+}
+
+/// The first row of a query, if there is one.
+pub(crate) fn first<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Done<Option<T>> {
+    Ok(connection.prepare_cached(sql)?.query_row(params, read).optional()?)
+}
+
+/// Every row of a query.
+pub(crate) fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Done<Vec<T>> {
+    Ok(connection.prepare_cached(sql)?.query_map(params, read)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The columns of an agent, in the order of [`agent`].
+macro_rules! agent_columns {
+    () => {
+        "agents.no, agents.tenant, agents.vendor, agents.kind, agents.id, agents.parent, agents.name, \
+         agents.version, agents.facts, agents.labels, agents.disabled, agents.activated, agents.desired_model, \
+         agents.current_model, agents.rotation, agents.rotating, agents.created_at, agents.updated_at"
+    };
+}
+pub(crate) use agent_columns;
+
+pub(crate) fn agent(columns: &mut Columns<'_>) -> rusqlite::Result<Agent> {
+    Ok(Agent {
+        no: columns.plain()?,
+        tenant: columns.plain()?,
+        vendor: columns.get()?,
+        kind: columns.get()?,
+        id: columns.plain()?,
+        parent: columns.plain()?,
+        name: columns.plain()?,
+        version: columns.plain()?,
+        facts: columns.get()?,
+        labels: columns.get()?,
+        disabled: columns.plain()?,
+        activated: columns.plain()?,
+        desired_model: columns.plain()?,
+        current_model: columns.plain()?,
+        rotation: columns.plain()?,
+        rotating: columns.plain()?,
+        created_at: columns.get()?,
+        updated_at: columns.get()?,
+    })
+}
+
+pub(crate) fn find_agent(connection: &Connection, no: No) -> Done<Option<Agent>> {
+    const SQL: &str = concat!("SELECT ", agent_columns!(), " FROM agents WHERE no = ?1");
+    first(connection, SQL, [no], |row| agent(&mut Columns::of(row)))
+}
+
+/// The columns of a piece of work, in the order of [`work`].
+macro_rules! work_columns {
+    () => {
+        "no, id, tenant, agent, kind, payload, state, priority, ttl, created_at, delivered_at, completed_at, \
+         updated_at, result"
+    };
+}
+pub(crate) use work_columns;
+
+pub(crate) fn work(row: &Row<'_>) -> rusqlite::Result<Work> {
+    let mut columns = Columns::of(row);
+    Ok(Work {
+        no: columns.plain()?,
+        id: columns.plain()?,
+        tenant: columns.plain()?,
+        agent: columns.plain()?,
+        kind: columns.plain()?,
+        payload: columns.get()?,
+        state: columns.get()?,
+        priority: columns.plain()?,
+        ttl: columns.get()?,
+        created_at: columns.get()?,
+        delivered_at: columns.maybe()?,
+        completed_at: columns.maybe()?,
+        updated_at: columns.get()?,
+        result: columns.maybe()?,
+    })
+}
