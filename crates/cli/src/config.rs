@@ -62,7 +62,8 @@ pub(crate) struct Batches {
 impl File {
     /// Reads a file.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
     }
 
@@ -147,10 +148,9 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused_by_place() {
-        for (text, place) in [
-            ("[interval]\nachilles = 0", "interval.achilles"),
-            ("[batches]\nimages = 0", "batches.images"),
-        ] {
+        for (text, place) in
+            [("[interval]\nachilles = 0", "interval.achilles"), ("[batches]\nimages = 0", "batches.images")]
+        {
             let error = read(text).unwrap().core().unwrap_err().to_string();
             assert!(error.contains(place), "{error}");
         }

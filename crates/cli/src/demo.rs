@@ -51,7 +51,8 @@ struct Outcome<'a> {
 impl Demo {
     pub(crate) async fn run(self) -> Result<ExitCode> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let server = Running::open(folder.path(), self.listen, fleetwire_server_core::Config::default()).await?;
+        let server =
+            Running::open(folder.path(), self.listen, fleetwire_server_core::Config::default()).await?;
         let token = server.operator_token.clone().context("a new database has a new operator")?;
         let address = server.address;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -112,7 +113,7 @@ impl Demo {
                 () = &mut stop => return Ok(()),
                 _ = ticks.tick() => {
                     let taken = steps.report_again().await;
-                    writeln!(out, "{} of 4 reports taken", taken)?;
+                    writeln!(out, "{taken} of 4 reports taken")?;
                 }
             }
         }

@@ -30,10 +30,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Only a server has something to tell that is neither its answer nor its failure.
+    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
     tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_env("FLEETWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,fleetwire=info")),
-        )
+        .with_env_filter(EnvFilter::try_from_env("FLEETWIRE_LOG").unwrap_or_else(|_| EnvFilter::new(level)))
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -1,10 +1,13 @@
 //! A server that is killed under load loses nothing that it answered as committed, and at most one flush of
 //! leases. Real binary, real sockets, real database.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -16,64 +19,18 @@ use fleetwire_protocol::achilles::{
     AgentCredentials, AgentStatus, Arch, Enroll, EnrollRequest, Heartbeat, HeartbeatRequest, Os, PollTasks,
     ReportResult, SystemMetrics, TaskPath, TaskResultRequest,
 };
-use fleetwire_protocol::acusight::{DeviceKey, ImageNotificationRequest, ImageNotificationResponse, NotifyImage};
+use fleetwire_protocol::acusight::{
+    DeviceKey, ImageNotificationRequest, ImageNotificationResponse, NotifyImage,
+};
 use fleetwire_protocol::wire::Timestamp;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use support::Server;
 use tokio::task::JoinSet;
 
-/// A server process. Killed when it is dropped.
-struct Server {
-    child: Child,
-    address: String,
-    token: Option<String>,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fleetwire"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (mut address, mut token) = (None, None);
-        while address.is_none() {
-            let Some(Ok(line)) = lines.next() else {
-                panic!("the server ended before it served: {:?}", child.wait());
-            };
-            let word = line.split_whitespace().last().unwrap_or_default();
-            if word.starts_with("fwo_") {
-                token = Some(word.to_owned());
-            } else if line.starts_with("Serving on ") {
-                address = Some(word.to_owned());
-            }
-        }
-        // Whatever else it prints must not block it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.unwrap(), token }
-    }
-
-    /// As power would be cut: no signal that could be handled.
-    fn kill(mut self) -> Option<String> {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.token.take()
-    }
-
-    fn client(&self, base: &str) -> Client<ReqwestTransport> {
-        let transport = ReqwestTransport::new().unwrap();
-        Client::new(&format!("{}{base}", self.address), transport).unwrap().with_retries(RetryPolicy::none())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Already gone where a test killed it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn client(server: &Server, base: &str) -> Client<ReqwestTransport> {
+    let transport = ReqwestTransport::new().unwrap();
+    Client::new(&format!("{}{base}", server.address), transport).unwrap().with_retries(RetryPolicy::none())
 }
 
 async fn operate(address: &str, token: &str, method: Method, path: &str, body: Value) -> Value {
@@ -149,7 +106,7 @@ async fn a_killed_server_keeps_all_that_it_answered() {
     let answered = Arc::new(Mutex::new(Answered::default()));
     let mut load = JoinSet::new();
     for worker in 0..8 {
-        let client = server.client("/achilles");
+        let client = client(&server, "/achilles");
         let answered = Arc::clone(&answered);
         let (address, token, enrolment) = (server.address.clone(), token.clone(), enrolment.clone());
         load.spawn(async move {
@@ -157,10 +114,8 @@ async fn a_killed_server_keeps_all_that_it_answered() {
                 let host = format!("host-{worker}-{round}");
                 let request = EnrollRequest::new(enrolment.as_str(), host, Os::Linux, Arch::Amd64, "1.0.0");
                 let Ok(answer) = client.send(&(), &Call::<Enroll>::new(request)).await else { return };
-                let agent = AgentCredentials::new(
-                    answer.data.agent_id.clone(),
-                    answer.data.key().unwrap().expose(),
-                );
+                let agent =
+                    AgentCredentials::new(answer.data.agent_id.clone(), answer.data.key().unwrap().expose());
                 let id = agent.agent_id.to_string();
                 answered.lock().unwrap().agents.push(agent.clone());
                 let sent = now();
@@ -171,7 +126,9 @@ async fn a_killed_server_keeps_all_that_it_answered() {
                 if round % 4 == 0 {
                     let wish = json!({"type": "execute_command", "payload": {"command": "true"}});
                     let path = format!("/agents/achilles/{id}/work");
-                    let Ok(work) = try_operate(&address, &token, Method::POST, &path, wish).await else { return };
+                    let Ok(work) = try_operate(&address, &token, Method::POST, &path, wish).await else {
+                        return;
+                    };
                     let task = work["id"].as_str().unwrap().to_owned();
                     let polled = client.send(&agent, &Call::<PollTasks>::new(())).await;
                     let Ok(Some(polled)) = polled else { return };
@@ -186,7 +143,7 @@ async fn a_killed_server_keeps_all_that_it_answered() {
         });
     }
     {
-        let client = server.client("/acusight/api");
+        let client = client(&server, "/acusight/api");
         let (answered, device) = (Arc::clone(&answered), device.clone());
         load.spawn(async move {
             for number in 0.. {
@@ -199,7 +156,7 @@ async fn a_killed_server_keeps_all_that_it_answered() {
     // Long enough that some leases are older than a flush and some are not.
     tokio::time::sleep(FLUSH + Duration::from_secs(2)).await;
     let killed = now();
-    server.kill();
+    drop(server);
     while load.join_next().await.is_some() {}
     let answered = Arc::into_inner(answered).unwrap().into_inner().unwrap();
     assert!(answered.agents.len() > 20 && answered.results.len() > 4 && answered.images.len() > 20);
@@ -207,20 +164,27 @@ async fn a_killed_server_keeps_all_that_it_answered() {
     let server = Server::start(data.path());
     assert_eq!(server.token, None, "the operator's token is made once");
     let listed = operate(&server.address, &token, Method::GET, "/agents?vendor=achilles", Value::Null).await;
-    let listed: HashMap<&str, &Value> =
-        listed["agents"].as_array().unwrap().iter().map(|agent| (agent["id"].as_str().unwrap(), agent)).collect();
+    let listed: HashMap<&str, &Value> = listed["agents"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|agent| (agent["id"].as_str().unwrap(), agent))
+        .collect();
     for (id, sent) in &answered.seen {
         let agent = listed[id.as_str()];
         let last_seen = agent["last_seen"].as_str().and_then(|time| time.parse::<DateTime<Utc>>().ok());
         let due = (killed - *sent).to_std().unwrap_or_default() > FLUSH;
         if due {
-            assert!(last_seen.is_some_and(|seen| seen >= *sent - chrono::TimeDelta::milliseconds(1)), "{agent}");
+            assert!(
+                last_seen.is_some_and(|seen| seen >= *sent - chrono::TimeDelta::milliseconds(1)),
+                "{agent}"
+            );
         }
         // One whose only lease was lost with the last flush has never been seen, which is no false alarm.
         assert_ne!(agent["status"], "offline", "{agent}");
     }
 
-    let achilles = server.client("/achilles");
+    let achilles = client(&server, "/achilles");
     for agent in &answered.agents {
         achilles.send(agent, &heartbeat()).await.expect("a key that was answered works");
     }
@@ -229,7 +193,7 @@ async fn a_killed_server_keeps_all_that_it_answered() {
         assert_eq!(again.idempotent, Some(true), "a result that was answered is known");
         assert_eq!(again.data.result.unwrap().exit_code, Some(*exit_code), "and it is the first one");
     }
-    let acusight = server.client("/acusight/api");
+    let acusight = client(&server, "/acusight/api");
     for (number, answer) in &answered.images {
         let again = acusight.send(&device, &image(*number)).await.unwrap();
         assert_eq!(again, *answer, "an image that was answered is the same image");

@@ -235,13 +235,13 @@ impl<S: Store> Core<S> {
             return Err(Fault::Unauthenticated);
         }
         if credential.candidate || !agent.activated {
-            self.settle(digest, credential, no).await?;
+            self.settle(digest, no).await?;
         }
         Ok(record)
     }
 
     /// The first use of a key ends its siblings.
-    pub(crate) async fn settle(&self, digest: Digest, credential: Credential, no: No) -> Result<(), Fault> {
+    pub(crate) async fn settle(&self, digest: Digest, no: No) -> Result<(), Fault> {
         let agent = match self.store.settle_key(digest, self.now()).await {
             Ok(agent) => agent,
             // Another request has settled on a sibling in the meantime.
@@ -251,8 +251,8 @@ impl<S: Store> Core<S> {
             }
             Err(error) => return Err(internal(error)),
         };
+        // This key too: a sibling may have ended it by now, and only the store knows.
         self.registry.forget_keys(no);
-        self.registry.put_key(digest, Credential { candidate: false, ..credential });
         self.registry.put(agent);
         Ok(())
     }
@@ -282,11 +282,7 @@ impl<S: Store> Core<S> {
     }
 
     /// Hands open work to an agent; asks the store only if there may be some.
-    pub(crate) async fn deliver(
-        &self,
-        record: &AgentRecord,
-        delivery: Delivery,
-    ) -> Result<Vec<Work>, Fault> {
+    pub(crate) async fn deliver(&self, record: &AgentRecord, delivery: Delivery) -> Result<Vec<Work>, Fault> {
         if !record.lease.has_work() {
             return Ok(Vec::new());
         }

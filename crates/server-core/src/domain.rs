@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use fleetwire_validation::acusight::reaches_over_edge;
 use serde_json::{Map, Value, json};
 
 use crate::keys::Digest;
@@ -648,13 +649,7 @@ impl Annotation {
     /// Whether the box reaches over the image's edge.
     #[must_use]
     pub fn crosses_edge(&self) -> bool {
-        // Fractions come rounded: a box that fits to a millionth of the image fits.
-        const SLACK: f64 = 1e-6;
-        self.bounds.is_some_and(|[x, y, width, height]| {
-            [(x, width), (y, height)]
-                .into_iter()
-                .any(|(centre, extent)| centre - extent / 2.0 < -SLACK || centre + extent / 2.0 > 1.0 + SLACK)
-        })
+        self.bounds.is_some_and(reaches_over_edge)
     }
 }
 
@@ -727,6 +722,7 @@ pub struct HostedAgent {
 
 /// What became of a host's report.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "moved once; a box would only cost an allocation")]
 pub enum Hosted {
     /// Host and agents as they now stand.
     Taken {
@@ -941,4 +937,326 @@ impl HostedAgent {
 /// Whether `at` is no more than `span` after `since`. A clock that steps back makes nothing late.
 fn is_within(at: DateTime<Utc>, since: DateTime<Utc>, span: Duration) -> bool {
     (at - since).to_std().map_or(true, |age| age <= span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_774_103_400 + seconds, 0).unwrap()
+    }
+
+    fn agent() -> Agent {
+        let new = NewAgent {
+            tenant: 1,
+            vendor: Vendor::Acusight,
+            kind: Kind::Agent,
+            no: None,
+            id: None,
+            parent: None,
+            name: "cam".to_owned(),
+            version: None,
+            facts: Map::new(),
+            labels: BTreeMap::new(),
+            key: None,
+            at: at(0),
+        };
+        new.into_agent(7)
+    }
+
+    fn work(no: No, kind: &str, payload: Value) -> Work {
+        let Value::Object(payload) = payload else { panic!("a payload is an object") };
+        let new = NewWork {
+            id: format!("w-{no}"),
+            tenant: 1,
+            agent: 7,
+            kind: kind.to_owned(),
+            payload,
+            priority: 0,
+            ttl: TTL,
+            at: at(0),
+        };
+        new.into_work(no)
+    }
+
+    fn model_update(no: No, model: &str) -> Work {
+        work(no, MODEL_UPDATE, json!({"model_id": model}))
+    }
+
+    fn runs(model: Option<&str>, seconds: i64) -> ModelReport {
+        let model = model.map(str::to_owned);
+        ModelReport { agent: 7, model, action: "next".to_owned(), ttl: TTL, at: at(seconds) }
+    }
+
+    fn states(works: &[Work]) -> Vec<WorkState> {
+        works.iter().map(|work| work.state).collect()
+    }
+
+    #[test]
+    fn every_word_is_read_as_what_it_was_written_for() {
+        for vendor in Vendor::ALL {
+            assert_eq!(Vendor::parse(vendor.as_str()), Some(vendor));
+        }
+        for kind in [Kind::Agent, Kind::Host] {
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+        }
+        for state in WorkState::ALL {
+            assert_eq!(WorkState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(
+            (Vendor::parse("Acusight"), Kind::parse(""), WorkState::parse("done")),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn an_agent_without_an_id_is_called_by_its_number() {
+        assert_eq!(agent().id, "7");
+    }
+
+    #[test]
+    fn only_what_differs_is_a_change() {
+        let mut agent = agent();
+        let seen = Observation {
+            name: Some("renamed".to_owned()),
+            version: Some("1.0".to_owned()),
+            facts: Map::from_iter([("os".to_owned(), json!("linux"))]),
+            parent: Some(9),
+        };
+        agent.facts.insert("kept".to_owned(), json!(true));
+        assert!(!Observation::default().changes(&agent));
+        assert!(seen.changes(&agent));
+        seen.clone().apply(&mut agent, at(5));
+        assert!(!seen.changes(&agent));
+        assert_eq!(
+            (agent.name.as_str(), agent.version.as_deref(), agent.parent),
+            ("renamed", Some("1.0"), Some(9))
+        );
+        assert_eq!((agent.facts.len(), agent.updated_at), (2, at(5)));
+        for other in [
+            Observation { name: Some("cam".to_owned()), ..seen.clone() },
+            Observation { version: Some("1.1".to_owned()), ..seen.clone() },
+            Observation { parent: Some(8), ..seen.clone() },
+            Observation { facts: Map::from_iter([("os".to_owned(), json!("windows"))]), ..seen.clone() },
+            Observation { facts: Map::from_iter([("arch".to_owned(), json!(null))]), ..seen },
+        ] {
+            assert!(other.changes(&agent), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_lives_until_its_last_moment_and_its_last_use() {
+        let new = NewToken {
+            id: "t".to_owned(),
+            digest: Digest::of("t"),
+            tenant: 1,
+            vendor: Vendor::Achilles,
+            expires_at: at(10),
+            max_uses: 2,
+            at: at(0),
+        };
+        let token = new.into_token();
+        assert!(token.is_live(at(9)));
+        assert!(!token.is_live(at(10)));
+        assert!(Token { uses: 1, ..token.clone() }.is_live(at(9)));
+        assert!(!Token { uses: 2, ..token.clone() }.is_live(at(9)));
+        assert!(!Token { revoked: true, ..token }.is_live(at(9)));
+    }
+
+    #[test]
+    fn an_enrolment_is_a_repeat_within_its_window_and_before_the_first_sign_in() {
+        let enrolment = |seconds| Enrolment {
+            token: Digest::of("t"),
+            identity: "ws".to_owned(),
+            repeat_within: Duration::from_secs(600),
+            agent: NewAgent {
+                tenant: 1,
+                vendor: Vendor::Achilles,
+                kind: Kind::Agent,
+                no: None,
+                id: None,
+                parent: None,
+                name: "ws".to_owned(),
+                version: None,
+                facts: Map::new(),
+                labels: BTreeMap::new(),
+                key: None,
+                at: at(seconds),
+            },
+        };
+        assert!(enrolment(600).repeats(at(0), &agent()));
+        assert!(!enrolment(601).repeats(at(0), &agent()));
+        assert!(enrolment(-5).repeats(at(0), &agent()), "the clock has stepped back");
+        assert!(!enrolment(1).repeats(at(0), &Agent { activated: true, ..agent() }));
+    }
+
+    #[test]
+    fn one_key_is_offered_at_a_time_and_in_order() {
+        let mut agent = agent();
+        assert!(agent.takes_offer(1));
+        assert!(!agent.takes_offer(0) && !agent.takes_offer(2));
+        (agent.rotation, agent.rotating) = (1, true);
+        assert!(!agent.takes_offer(2));
+        agent.settle(false, at(1));
+        assert!(agent.activated && agent.rotating, "another key's use leaves the offer");
+        agent.settle(true, at(2));
+        assert!(!agent.rotating && agent.takes_offer(2));
+        agent.rotation = u32::MAX;
+        assert!(!agent.takes_offer(0), "numbers are not used twice");
+    }
+
+    #[test]
+    fn work_that_nobody_began_is_overdue_after_its_time() {
+        let mut work = work(1, "x", json!({}));
+        for (state, expires) in [
+            (WorkState::Queued, true),
+            (WorkState::Delivered, true),
+            (WorkState::Running, false),
+            (WorkState::Succeeded, false),
+            (WorkState::Canceled, false),
+        ] {
+            work.state = state;
+            assert!(!work.is_overdue(at(60)), "{state:?}");
+            assert_eq!(work.is_overdue(at(61)), expires, "{state:?}");
+            assert!(!work.is_overdue(at(-61)), "{state:?}: the clock has stepped back");
+        }
+    }
+
+    #[test]
+    fn one_piece_is_the_first_that_is_not_overdue() {
+        let mut open = [work(1, "x", json!({})), work(2, "x", json!({})), work(3, "x", json!({}))];
+        open[1].created_at = at(10);
+        open[2].created_at = at(10);
+        let handed_over = Delivery::One.hand_over(&mut open, at(65));
+        assert_eq!(handed_over, [open[1].clone()]);
+        assert_eq!(states(&open), [WorkState::Expired, WorkState::Delivered, WorkState::Queued]);
+        assert_eq!((open[0].completed_at, open[1].delivered_at), (Some(at(65)), Some(at(65))));
+        let all = Delivery::All.hand_over(&mut open, at(66));
+        assert_eq!(all.iter().map(|work| work.no).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(all[0].delivered_at, Some(at(65)), "handed over again, it was first handed over then");
+    }
+
+    #[test]
+    fn an_outcome_is_taken_from_every_state_but_queued_and_final_ones() {
+        let completion = |agent| Completion {
+            work: "w-1".to_owned(),
+            tenant: 1,
+            agent,
+            state: WorkState::Succeeded,
+            result: json!({"exit_code": 1}),
+            at: at(9),
+        };
+        for state in WorkState::ALL {
+            let given = Work { state, ..work(1, "x", json!({})) };
+            assert_eq!(given.clone().complete(completion(8)), Completed::NotYours, "{state:?}");
+            match given.clone().complete(completion(7)) {
+                Completed::Now(work) => {
+                    assert!(matches!(state, WorkState::Delivered | WorkState::Running), "{state:?}");
+                    assert_eq!((work.state, work.completed_at), (WorkState::Succeeded, Some(at(9))));
+                    assert_eq!(work.result, Some(json!({"exit_code": 1})));
+                }
+                Completed::Before(work) => {
+                    assert!(state.is_terminal(), "{state:?}");
+                    assert_eq!(work, given, "the first outcome stays");
+                }
+                Completed::NotDelivered(work) => {
+                    assert_eq!(state, WorkState::Queued);
+                    assert_eq!(work, given);
+                }
+                other => panic!("{state:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_desired_model_is_asked_for_once() {
+        let mut device = Agent { desired_model: Some("new".to_owned()), ..agent() };
+        assert_eq!(runs(Some("old"), 1).reconcile(&mut device, &mut []), Some("new".to_owned()));
+        assert_eq!((device.current_model.as_deref(), device.updated_at), (Some("old"), at(1)));
+        let mut open = [model_update(1, "new")];
+        assert_eq!(runs(Some("old"), 2).reconcile(&mut device, &mut open), None);
+        assert_eq!((states(&open), device.updated_at), (vec![WorkState::Queued], at(1)));
+    }
+
+    #[test]
+    fn a_reported_model_ends_the_actions_that_asked_for_it() {
+        let mut device = Agent { desired_model: Some("new".to_owned()), ..agent() };
+        let mut open = [model_update(1, "new"), model_update(2, "old"), work(3, "reboot", json!({}))];
+        assert_eq!(runs(Some("new"), 1).reconcile(&mut device, &mut open), None);
+        assert_eq!(states(&open), [WorkState::Succeeded, WorkState::Canceled, WorkState::Queued]);
+    }
+
+    #[test]
+    fn a_device_that_says_nothing_is_taken_to_run_what_it_ran() {
+        let mut device = Agent { desired_model: Some("new".to_owned()), ..agent() };
+        assert_eq!(runs(None, 1).reconcile(&mut device, &mut []), Some("new".to_owned()), "it never said");
+        device.current_model = Some("new".to_owned());
+        assert_eq!(runs(None, 2).reconcile(&mut device, &mut []), None);
+        assert_eq!(device.updated_at, at(0));
+    }
+
+    #[test]
+    fn an_overdue_action_expires_and_is_asked_for_anew() {
+        let mut device = Agent { desired_model: Some("new".to_owned()), ..agent() };
+        let mut open = [model_update(1, "new")];
+        assert_eq!(runs(Some("old"), 61).reconcile(&mut device, &mut open), Some("new".to_owned()));
+        assert_eq!(states(&open), [WorkState::Expired]);
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_device_that_is_to_run_nothing() {
+        let mut device = agent();
+        assert_eq!(runs(Some("old"), 1).reconcile(&mut device, &mut []), None);
+        let mut open = [model_update(1, "other")];
+        assert_eq!(runs(Some("old"), 1).reconcile(&mut device, &mut open), None);
+        assert_eq!(states(&open), [WorkState::Queued]);
+    }
+
+    #[test]
+    fn a_batch_takes_images_up_to_its_number_and_its_age() {
+        let limits = BatchLimits { images: 2, age: TTL, quota: 9 };
+        assert!(limits.takes_another(1, at(0), at(60)));
+        assert!(!limits.takes_another(2, at(0), at(0)));
+        assert!(!limits.takes_another(1, at(0), at(61)));
+        assert!(limits.takes_another(1, at(0), at(-61)), "the clock has stepped back");
+    }
+
+    #[test]
+    fn a_box_crosses_the_edge_only_beyond_rounding() {
+        for (bounds, crosses) in [
+            (Some([0.5, 0.5, 1.0, 1.0]), false),
+            (Some([0.95, 0.5, 0.1, 0.1]), false),
+            (Some([0.95, 0.5, 0.100_001, 0.1]), false),
+            (Some([0.95, 0.5, 0.2, 0.1]), true),
+            (Some([0.5, 0.05, 0.1, 0.2]), true),
+            (Some([0.5, 0.95, 0.1, 0.2]), true),
+            (Some([0.05, 0.5, 0.2, 0.1]), true),
+            (None, false),
+        ] {
+            let annotation = Annotation { class: None, confidence: None, bounds };
+            assert_eq!(annotation.crosses_edge(), crosses, "{bounds:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_on_a_host_is_made_with_its_host_and_its_key() {
+        let hosted = HostedAgent { no: None, key: "k".to_owned(), seen: Observation::default() };
+        let report = HostReport {
+            tenant: 3,
+            bound: None,
+            fingerprint: "f".to_owned(),
+            host: Observation::default(),
+            agents: vec![hosted.clone()],
+            at: at(0),
+        };
+        let host = report.new_host().into_agent(9);
+        assert_eq!((host.id.as_str(), host.name.as_str(), host.kind, host.tenant), ("f", "f", Kind::Host, 3));
+        let agent = report.new_agent(&hosted, host.no).into_agent(10);
+        assert_eq!((agent.parent, agent.hosted_key(), agent.name.as_str()), (Some(9), Some("k"), "k"));
+        assert!(!hosted.observation(9).changes(&agent));
+        assert!(hosted.observation(8).changes(&agent), "it has moved");
+    }
 }

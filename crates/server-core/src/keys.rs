@@ -135,3 +135,108 @@ impl Signer {
         base64::engine::general_purpose::STANDARD.encode(self.0.public_key().as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fleetwire_protocol::achilles::AgentKey;
+
+    use super::*;
+
+    fn foundation(seed: u8) -> Foundation {
+        Foundation { rotation: [seed; 32], signing: [seed; 32], operator: Digest([seed; 32]) }
+    }
+
+    /// Bytes that count up over all calls.
+    #[derive(Default)]
+    struct Counting(std::sync::Mutex<u8>);
+
+    impl Entropy for Counting {
+        fn fill(&self, bytes: &mut [u8]) {
+            let mut next = self.0.lock().unwrap();
+            for byte in bytes {
+                *byte = *next;
+                *next = next.wrapping_add(1);
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_survives_hex_and_back() {
+        let all: [u8; 256] = std::array::from_fn(|byte| u8::try_from(byte).unwrap());
+        let text = hex(&all);
+        assert_eq!(text.len(), 512);
+        assert!(text.starts_with("000102") && text.ends_with("fdfeff"));
+        assert_eq!(unhex::<256>(&text), Some(all));
+        assert_eq!(unhex::<256>(&text.to_uppercase()), Some(all));
+        assert_eq!(unhex::<0>(""), Some([]));
+    }
+
+    #[test]
+    fn text_that_is_not_just_the_digits_is_refused() {
+        for text in
+            ["", "0", "0a0", "0a0b0", "0a0b0c0", "0a0b0c0d0e", "0a0b0c0g", "0a 0b0c0", "+a0b0c0d", "0x0a0b0c"]
+        {
+            assert_eq!(unhex::<4>(text), None, "{text}");
+        }
+        // Eight bytes, but not eight digits.
+        assert_eq!(unhex::<4>("äöüß"), None);
+        assert_eq!(unhex::<4>("0a0b0c0d"), Some([10, 11, 12, 13]));
+    }
+
+    #[test]
+    fn a_digest_is_sha_256() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hex(&Digest::of("abc").0), expected);
+        assert!(Digest::of("abc").matches(&Digest::of("abc")));
+        assert!(!Digest::of("abc").matches(&Digest::of("abd")));
+    }
+
+    #[test]
+    fn a_digest_shows_eight_digits_of_itself_and_secrets_show_nothing() {
+        assert_eq!(format!("{:?}", Digest::of("abc")), "Digest(ba7816bf…)");
+        assert_eq!(format!("{:?}", foundation(0xab)), "Foundation(…)");
+    }
+
+    #[test]
+    fn a_minted_key_has_its_prefix_and_256_bits() {
+        let entropy = Counting::default();
+        let key = mint(AgentKey::PREFIX, &entropy);
+        assert_eq!(
+            key,
+            format!("ak_{}", hex(&std::array::from_fn::<u8, 32, _>(|at| u8::try_from(at).unwrap())))
+        );
+        assert_ne!(mint(AgentKey::PREFIX, &entropy), key);
+    }
+
+    #[test]
+    fn a_candidate_is_the_same_every_time_and_in_every_process() {
+        let candidate = Rotations::new(&foundation(1)).candidate(AgentKey::PREFIX, 7, 3);
+        assert_eq!(Rotations::new(&foundation(1)).candidate(AgentKey::PREFIX, 7, 3), candidate);
+        assert_eq!(candidate.len(), 67);
+        let digits = candidate.strip_prefix("ak_").unwrap();
+        assert!(unhex::<32>(digits).is_some() && digits == digits.to_lowercase());
+    }
+
+    #[test]
+    fn a_candidate_differs_by_agent_by_number_and_by_server() {
+        let numbers = [(0, 0), (0, 1), (1, 0), (1, 1), (256, 0), (i64::MAX, 0), (-1, 0), (0, u32::MAX)];
+        let mut candidates = std::collections::BTreeSet::new();
+        for seed in [1, 2] {
+            let rotations = Rotations::new(&foundation(seed));
+            candidates.extend(numbers.map(|(agent, rotation)| rotations.candidate("ak_", agent, rotation)));
+        }
+        assert_eq!(candidates.len(), 2 * numbers.len());
+    }
+
+    #[test]
+    fn a_signature_is_over_the_bytes_of_the_digest() {
+        use base64::Engine;
+        let signer = Signer::new(&foundation(1)).unwrap();
+        let digest = sha256(b"a release");
+        let key = base64::engine::general_purpose::STANDARD.decode(signer.public_key()).unwrap();
+        let key = signature::UnparsedPublicKey::new(&signature::ED25519, key);
+        assert!(key.verify(&digest, &signer.sign(&digest)).is_ok());
+        assert!(key.verify(hex(&digest).as_bytes(), &signer.sign(&digest)).is_err());
+        assert!(key.verify(&digest, &Signer::new(&foundation(2)).unwrap().sign(&digest)).is_err());
+    }
+}

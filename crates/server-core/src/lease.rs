@@ -192,7 +192,9 @@ impl Lease {
     /// Takes what the store is to be told. A renewal from here on makes it dirty again.
     #[must_use]
     pub fn take(&self, agent: No) -> Option<LeaseRow> {
-        self.dirty.store(false, Ordering::Release);
+        // A swap, not a store: a store may take effect after the reads below, and then wipes out the mark of a
+        // renewal that they have missed.
+        self.dirty.swap(false, Ordering::AcqRel);
         Some(LeaseRow { agent, last_seen: self.last_seen()?, report: self.report() })
     }
 
@@ -211,5 +213,181 @@ impl Lease {
     /// Says whether there is work that has not come to its end.
     pub fn set_has_work(&self, has_work: bool) {
         self.has_work.store(has_work, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    const CADENCE: Cadence = Cadence::seconds(60);
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        Utc.timestamp_opt(1_774_103_400 + seconds, 0).unwrap()
+    }
+
+    fn said(status: &str) -> Report {
+        Report { status: Some(status.to_owned()), ..Report::default() }
+    }
+
+    #[test]
+    fn an_agent_is_online_until_interval_and_grace_and_offline_from_three_intervals() {
+        let moment = Duration::from_nanos(1);
+        for (silence, expected) in [
+            (Duration::ZERO, Liveness::Online),
+            (Duration::from_secs(90), Liveness::Online),
+            (Duration::from_secs(90) + moment, Liveness::Delayed),
+            (Duration::from_secs(180) - moment, Liveness::Delayed),
+            (Duration::from_secs(180), Liveness::Offline),
+            (Duration::MAX, Liveness::Offline),
+        ] {
+            assert_eq!(CADENCE.judge(silence), expected, "{silence:?}");
+            if let Ok(silence) = TimeDelta::from_std(silence) {
+                assert_eq!(liveness(at(0) + silence, Some(at(0)), &CADENCE, None), expected, "{silence:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn achilles_is_offline_after_its_180_seconds_and_acusight_after_90() {
+        assert_eq!(Cadence::default_of(Vendor::Achilles).offline_after, Duration::from_secs(180));
+        assert_eq!(Cadence::default_of(Vendor::Acusight).interval, Duration::from_secs(30));
+        assert_eq!(Cadence::default_of(Vendor::Acusight).offline_after, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn who_never_reported_is_neither_online_nor_offline() {
+        let downtime = Some(Downtime { from: at(-10), to: at(0) });
+        assert_eq!(liveness(at(0), None, &CADENCE, None), Liveness::Never);
+        assert_eq!(liveness(at(1_000_000), None, &CADENCE, downtime), Liveness::Never);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_makes_nobody_late() {
+        assert_eq!(liveness(at(-86_400), Some(at(0)), &CADENCE, None), Liveness::Online);
+        // The server starts before it went down, by its own clock.
+        let downtime = Some(Downtime { from: at(0), to: at(-86_400) });
+        assert_eq!(liveness(at(-86_400), Some(at(0)), &CADENCE, downtime), Liveness::Online);
+        assert_eq!(liveness(at(-86_400), Some(at(-86_500)), &CADENCE, downtime), Liveness::Delayed);
+    }
+
+    #[test]
+    fn nobody_who_was_alive_is_offline_before_one_interval_after_a_restart() {
+        let downtime = Downtime { from: at(0), to: at(86_400) };
+        for silent_before in [0, 1, 89, 90, 91, 179] {
+            for up in 0..90 {
+                let seen = liveness(at(86_400 + up), Some(at(-silent_before)), &CADENCE, Some(downtime));
+                assert_ne!(seen, Liveness::Offline, "silent for {silent_before} s before, up for {up} s");
+            }
+            let late = liveness(at(86_400 + 90), Some(at(-silent_before)), &CADENCE, Some(downtime));
+            assert_eq!(late, Liveness::Offline, "silent for {silent_before} s before");
+        }
+    }
+
+    #[test]
+    fn the_servers_absence_does_not_count_as_silence() {
+        let downtime = Some(Downtime { from: at(0), to: at(86_400) });
+        assert_eq!(liveness(at(86_400), Some(at(-90)), &CADENCE, downtime), Liveness::Online);
+        assert_eq!(liveness(at(86_401), Some(at(-90)), &CADENCE, downtime), Liveness::Delayed);
+        // Seen after the flush that last said the server was up.
+        assert_eq!(liveness(at(86_400), Some(at(5)), &CADENCE, downtime), Liveness::Online);
+    }
+
+    #[test]
+    fn who_was_offline_before_a_restart_stays_offline() {
+        let downtime = Some(Downtime { from: at(0), to: at(10) });
+        assert_eq!(liveness(at(10), Some(at(-180)), &CADENCE, downtime), Liveness::Offline);
+        assert_eq!(liveness(at(10), Some(at(-179)), &CADENCE, downtime), Liveness::Delayed);
+    }
+
+    #[test]
+    fn a_report_after_the_restart_is_judged_as_ever() {
+        let downtime = Some(Downtime { from: at(0), to: at(86_400) });
+        let seen = Some(at(86_400));
+        assert_eq!(liveness(at(86_490), seen, &CADENCE, downtime), Liveness::Online);
+        assert_eq!(liveness(at(86_491), seen, &CADENCE, downtime), Liveness::Delayed);
+        assert_eq!(liveness(at(86_580), seen, &CADENCE, downtime), Liveness::Offline);
+    }
+
+    #[test]
+    fn the_later_of_two_renewals_wins() {
+        let lease = Lease::default();
+        lease.renew(at(10), said("late"));
+        lease.renew(at(5), said("early"));
+        assert_eq!((lease.last_seen(), lease.report()), (Some(at(10)), Some(said("late"))));
+        lease.renew(at(10), said("at the same time"));
+        assert_eq!(lease.report(), Some(said("at the same time")));
+    }
+
+    #[test]
+    fn a_renewal_is_handed_to_the_flush_once() {
+        let lease = Lease::default();
+        assert!(lease.renew(at(0), said("a")));
+        assert!(!lease.renew(at(1), said("b")));
+        let row = lease.take(7).unwrap();
+        assert_eq!((row.agent, row.last_seen, row.report), (7, at(1), Some(said("b"))));
+        assert!(lease.renew(at(2), said("c")));
+    }
+
+    #[test]
+    fn a_flush_that_fails_loses_no_renewal() {
+        let quiet = Lease::default();
+        quiet.renew(at(0), said("a"));
+        quiet.take(1).unwrap();
+        assert!(quiet.retake(), "nobody else has marked it");
+        assert!(!quiet.renew(at(1), said("b")), "it waits for the next flush already");
+
+        let busy = Lease::default();
+        busy.renew(at(0), said("a"));
+        busy.take(2).unwrap();
+        assert!(busy.renew(at(1), said("b")), "renewed while the flush was under way");
+        assert!(!busy.retake(), "it must not be in the next flush twice");
+        assert_eq!(busy.take(2).unwrap().last_seen, at(1));
+    }
+
+    #[test]
+    fn a_renewal_during_a_flush_is_in_that_one_or_in_the_next() {
+        // However the two threads fall, the last renewal must be in a row or still be marked.
+        for _ in 0..200 {
+            let lease = Lease::default();
+            lease.renew(at(0), said("0"));
+            let (mut taken, mut marked) = (None, false);
+            std::thread::scope(|scope| {
+                let flush = scope.spawn(|| lease.take(1));
+                for second in 1..=20 {
+                    marked |= lease.renew(at(second), said("later"));
+                }
+                taken = flush.join().unwrap();
+            });
+            assert!(marked || taken.unwrap().last_seen == at(20));
+        }
+    }
+
+    #[test]
+    fn a_lease_that_was_never_renewed_has_no_row() {
+        assert_eq!(Lease::default().take(1), None);
+        assert_eq!(Lease::restore(None, None).last_seen(), None);
+    }
+
+    #[test]
+    fn a_restored_lease_is_as_it_was_and_clean_and_asks_for_work() {
+        let lease = Lease::restore(Some(at(3)), Some(said("a")));
+        assert_eq!((lease.last_seen(), lease.report()), (Some(at(3)), Some(said("a"))));
+        assert!(lease.has_work(), "nobody knows before the store is asked");
+        assert!(lease.renew(at(4), said("b")), "it was clean");
+    }
+
+    #[test]
+    fn the_mark_for_work_is_as_it_was_set_last() {
+        let lease = Lease::default();
+        assert!(!lease.has_work());
+        lease.set_has_work(true);
+        assert!(lease.has_work());
+        lease.renew(at(0), said("a"));
+        assert!(lease.has_work(), "reporting does no work");
+        lease.set_has_work(false);
+        assert!(!lease.has_work());
     }
 }

@@ -26,8 +26,17 @@ impl AgentRecord {
         Arc::clone(&self.agent.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, agent: Agent) {
-        *self.agent.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(agent);
+    /// Takes a row as the store gave it. Two answers of the store may overtake each other; what only ever goes
+    /// forward is kept where it is further on, or an offered key would be forgotten here until a restart.
+    fn set(&self, mut agent: Agent) {
+        let mut known = self.agent.write().unwrap_or_else(PoisonError::into_inner);
+        agent.activated |= known.activated;
+        let progress = |agent: &Agent| (agent.rotation, !agent.rotating);
+        if progress(&agent) < progress(&known) {
+            agent.rotation = known.rotation;
+            agent.rotating = known.rotating;
+        }
+        *known = Arc::new(agent);
     }
 }
 
@@ -65,10 +74,6 @@ impl Registry {
         if self.epoch() != asked {
             self.keys.remove(&digest);
         }
-    }
-
-    pub(crate) fn put_key(&self, digest: Digest, credential: Credential) {
-        self.keys.insert(digest, credential);
     }
 
     /// Forgets every key of an agent, so that the next use of each is looked up again.
@@ -136,5 +141,128 @@ impl Registry {
     /// Takes the leases that have to be written.
     pub(crate) fn take_renewed(&self) -> Vec<Arc<AgentRecord>> {
         std::mem::take(&mut *self.renewed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::{DateTime, Utc};
+    use serde_json::Map;
+
+    use super::*;
+    use crate::domain::NewAgent;
+    use crate::lease::Report;
+
+    fn agent(no: No) -> Agent {
+        let new = NewAgent {
+            tenant: 1,
+            vendor: Vendor::Achilles,
+            kind: Kind::Agent,
+            no: None,
+            id: Some(format!("a-{no}")),
+            parent: None,
+            name: "ws".to_owned(),
+            version: None,
+            facts: Map::new(),
+            labels: BTreeMap::new(),
+            key: None,
+            at: DateTime::<Utc>::UNIX_EPOCH,
+        };
+        new.into_agent(no)
+    }
+
+    fn key_of(agent: Option<No>) -> Credential {
+        Credential { tenant: 1, vendor: Vendor::Achilles, agent, candidate: false }
+    }
+
+    #[test]
+    fn an_answer_that_is_older_than_a_forgetting_is_not_kept() {
+        let registry = Registry::default();
+        let digest = Digest::of("key");
+        let asked = registry.epoch();
+        registry.forget_keys(7);
+        registry.learn_key(digest, key_of(Some(7)), asked);
+        assert_eq!(registry.key(&digest), None);
+        registry.learn_key(digest, key_of(Some(7)), registry.epoch());
+        assert_eq!(registry.key(&digest), Some(key_of(Some(7))));
+    }
+
+    #[test]
+    fn forgetting_an_agents_keys_leaves_all_others() {
+        let registry = Registry::default();
+        let keys = [("old", Some(7)), ("new", Some(7)), ("other", Some(8)), ("tenant", None)];
+        for (key, agent) in keys {
+            registry.learn_key(Digest::of(key), key_of(agent), registry.epoch());
+        }
+        registry.forget_keys(7);
+        let kept = keys.map(|(key, _)| registry.key(&Digest::of(key)).is_some());
+        assert_eq!(kept, [false, false, true, true]);
+    }
+
+    #[test]
+    fn an_agent_is_found_by_its_whole_name_only() {
+        let registry = Registry::default();
+        registry.put(agent(7));
+        let found = |tenant, vendor, kind, id| registry.named(tenant, vendor, kind, id).is_some();
+        assert!(found(1, Vendor::Achilles, Kind::Agent, "a-7"));
+        assert!(!found(2, Vendor::Achilles, Kind::Agent, "a-7"));
+        assert!(!found(1, Vendor::ZStack, Kind::Agent, "a-7"));
+        assert!(!found(1, Vendor::Achilles, Kind::Host, "a-7"));
+        assert!(!found(1, Vendor::Achilles, Kind::Agent, "a-8"));
+    }
+
+    #[test]
+    fn a_changed_row_keeps_its_lease() {
+        let registry = Registry::default();
+        let record = registry.put(agent(7));
+        record.lease.renew(DateTime::from_timestamp(5, 0).unwrap(), Report::default());
+        let again = registry.put_with(Agent { name: "renamed".to_owned(), ..agent(7) }, || unreachable!());
+        assert!(Arc::ptr_eq(&record, &again));
+        assert_eq!(record.agent().name, "renamed");
+        assert!(record.lease.last_seen().is_some());
+        assert_eq!(registry.all().len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_comes_late_takes_back_no_offer_and_no_sign_in() {
+        let registry = Registry::default();
+        let row = |rotation, rotating, activated| Agent { rotation, rotating, activated, ..agent(7) };
+        let record = registry.put(row(0, false, false));
+        let keys = || {
+            let agent = record.agent();
+            (agent.rotation, agent.rotating, agent.activated)
+        };
+        registry.put(row(0, false, true));
+        registry.put(row(1, true, true));
+        registry.put(row(0, false, false));
+        assert_eq!(keys(), (1, true, true), "an offer is not lost");
+        registry.put(row(1, false, true));
+        registry.put(row(1, true, true));
+        assert_eq!(keys(), (1, false, true), "an offer that was taken is not made again");
+        registry.put(row(2, true, true));
+        assert_eq!(keys(), (2, true, true), "the next one is made");
+    }
+
+    #[test]
+    fn an_agent_that_moved_is_no_member_of_the_host_it_left() {
+        let registry = Registry::default();
+        registry.set_members(100, vec![1, 2, 3]);
+        registry.set_members(200, vec![2, 4]);
+        assert_eq!(registry.members(100), Some(vec![1, 3]));
+        assert_eq!(registry.members(200), Some(vec![2, 4]));
+        assert_eq!(registry.members(300), None);
+        registry.set_members(200, vec![4]);
+        assert_eq!(registry.members(200), Some(vec![4]));
+    }
+
+    #[test]
+    fn what_was_renewed_is_taken_once() {
+        let registry = Registry::default();
+        let record = registry.put(agent(7));
+        registry.renewed(record);
+        assert_eq!(registry.take_renewed().len(), 1);
+        assert!(registry.take_renewed().is_empty());
     }
 }

@@ -25,8 +25,8 @@
 //! * Whatever a stranger can send is bounded: headers, body, time, connections.
 //! * The one real clock and the one real source of randomness are in `system.rs`.
 
-pub mod control;
 mod body;
+pub mod control;
 mod mounts;
 mod serve;
 mod service;

@@ -64,8 +64,13 @@ impl<S: Store> AgentService<S> {
     /// A service over a core, every vendor under its prefix.
     #[must_use]
     pub fn new(core: Arc<Core<S>>) -> Self {
-        let inner =
-            Inner { core, routes: routes(), rooting: Rooting::default(), public_url: None, patience: PATIENCE };
+        let inner = Inner {
+            core,
+            routes: routes(),
+            rooting: Rooting::default(),
+            public_url: None,
+            patience: PATIENCE,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -122,7 +127,9 @@ impl<S: Store> Inner<S> {
             let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
             self.rooting.hosts.get(name).and_then(named)
         };
-        if !self.rooting.hosts.is_empty() && let Some(mount) = by_host() {
+        if !self.rooting.hosts.is_empty()
+            && let Some(mount) = by_host()
+        {
             return Some((mount, true));
         }
         mounts().iter().find(|mount| mount.holds(path)).map(|mount| (mount, false))
@@ -165,7 +172,8 @@ impl<S: Store> Inner<S> {
         B::Data: Send,
         B::Error: std::fmt::Display,
     {
-        let Some((mount, rooted)) = self.locate(request.uri().path(), host(request.headers(), request.uri())) else {
+        let Some((mount, rooted)) = self.locate(request.uri().path(), host(request.headers(), request.uri()))
+        else {
             // Outside every mount there is no vendor whose words could be used; the flat envelope it is.
             return mounts()[0].refuse(&Fault::NoRoute);
         };
@@ -235,10 +243,7 @@ impl<S: Store> Arrival<'_, S> {
         codec::encode_reply::<E>(outcome)
     }
 
-    async fn run<E, B>(
-        &self,
-        body: B,
-    ) -> Result<<E::Reply as fleetwire_protocol::Reply>::Value, Fault>
+    async fn run<E, B>(&self, body: B) -> Result<<E::Reply as fleetwire_protocol::Reply>::Value, Fault>
     where
         E: Validate,
         Core<S>: Handle<E>,
@@ -253,12 +258,8 @@ impl<S: Store> Arrival<'_, S> {
         } else {
             Bytes::new()
         };
-        let call: Call<E> = codec::decode(
-            |name| self.params.get(name),
-            self.parts.uri.query(),
-            &self.parts.headers,
-            &bytes,
-        )?;
+        let call: Call<E> =
+            codec::decode(|name| self.params.get(name), self.parts.uri.query(), &self.parts.headers, &bytes)?;
         let origin = Origin {
             public_url: self.inner.public_url.as_deref(),
             scheme: self.parts.uri.scheme_str().unwrap_or("http"),
@@ -313,7 +314,7 @@ mod tests {
         macro_rules! each { ([] $($op:path,)*) => { [$((<$op as Endpoint>::METHOD, mount_of::<<$op as Endpoint>::Vendor>().unwrap(), <$op as Endpoint>::PATH)),*] } }
         let operations = for_each_endpoint!(each!());
         for (place, (method, mount, path)) in operations.into_iter().enumerate() {
-            let path = format!("{}{}{}", mount.prefix, mount.base, path.replace('{', "").replace('}', ""));
+            let path = format!("{}{}{}", mount.prefix, mount.base, path.replace(['{', '}'], ""));
             let route = router.at(&path).unwrap().value;
             assert!(route.operations.contains(&(method, place)), "{path}");
         }

@@ -1,6 +1,8 @@
 //! Everything that can go wrong between an agent and its server, over real sockets: each row of the table of
 //! faults, for every operation it applies to. Whatever is refused leaves nothing behind, and the server goes on.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +19,8 @@ use fleetwire_server_core::keys::{Digest, Foundation};
 use fleetwire_server_core::lease::LeaseRow;
 use fleetwire_server_core::operator::Registration;
 use fleetwire_server_core::store::{
-    Catalogue, Directory, Founding, Images, Keys, Leases, MemoryStore, Outcome, Restored, StoreError, WorkQueue,
+    Catalogue, Directory, Founding, Images, Keys, Leases, MemoryStore, Outcome, Restored, StoreError,
+    WorkQueue,
 };
 use fleetwire_server_core::{Clock, Config};
 use fleetwire_validation::MAX_OPEN_MEMBERS;
@@ -79,7 +82,13 @@ impl Directory for FaultyStore {
     async fn agent(&self, no: No) -> Outcome<Option<Agent>> {
         self.open()?.agent(no).await
     }
-    async fn agent_named(&self, tenant: No, vendor: Vendor, kind: Kind, id: String) -> Outcome<Option<Agent>> {
+    async fn agent_named(
+        &self,
+        tenant: No,
+        vendor: Vendor,
+        kind: Kind,
+        id: String,
+    ) -> Outcome<Option<Agent>> {
         self.open()?.agent_named(tenant, vendor, kind, id).await
     }
     async fn register(&self, agent: NewAgent) -> Outcome<Agent> {
@@ -417,7 +426,9 @@ impl Fleet {
                 200,
                 Ask::new("PUT", &format!("/zstack/api/v1/agents/{ZSTACK_AGENT}/heartbeat"))
                     .header("Authorization", &format!("Bearer {}", self.key(Vendor::ZStack)))
-                    .json(&json!({ "version": "1.2.3", "uptime": 86400, "cpuUsage": 12.5, "memUsage": 35.2 })),
+                    .json(
+                        &json!({ "version": "1.2.3", "uptime": 86400, "cpuUsage": 12.5, "memUsage": 35.2 }),
+                    ),
             )
             .wrong("version", json!(true)),
             Operation::of::<agentmc::Heartbeat>(Vendor::AgentMc, 200, agentmc("/agents/heartbeat"))
@@ -609,8 +620,7 @@ impl Refused {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let (kind, places) = match vendor {
             Vendor::Acusight => {
-                let map: BTreeMap<String, String> =
-                    serde_json::from_value(body.clone()).expect("a flat map of text");
+                let map: BTreeMap<String, String> = serde_json::from_value(body).expect("a flat map of text");
                 let places = map.keys().filter(|name| *name != "error").cloned().collect();
                 (map["error"].clone(), places)
             }
@@ -622,7 +632,8 @@ impl Refused {
                 let places = if code == "SYS.1007" {
                     let faults = text(&error["details"]);
                     let places = faults.split("; ").map(|fault| fault.split(": ").next().unwrap());
-                    let bare = |place: &str| place.rsplit(' ').next().unwrap().trim_start_matches('/').to_owned();
+                    let bare =
+                        |place: &str| place.rsplit(' ').next().unwrap().trim_start_matches('/').to_owned();
                     places.map(|place| bare(place).replace('/', ".")).collect()
                 } else {
                     BTreeSet::new()
@@ -734,7 +745,9 @@ async fn bad_keys_are_refused_in_each_vendors_words_whatever_the_body_says() {
         }
         if vendor == Vendor::ZStack {
             let key = fleet.key(vendor);
-            for value in [key.to_owned(), format!("bearer {key}"), format!("Basic {key}"), format!("Bearer  {key}")] {
+            for value in
+                [key.to_owned(), format!("bearer {key}"), format!("Basic {key}"), format!("Bearer  {key}")]
+            {
                 bad.push(good.clone().header("Authorization", &value));
             }
         }
@@ -806,7 +819,10 @@ async fn an_achilles_request_with_anything_wrong_in_its_head_gets_the_uniform_40
             answers.insert(refused.answer.body);
         }
     }
-    assert_eq!(answers, BTreeSet::from([br#"{"success":false,"error":"Invalid agent credentials"}"#.to_vec()]));
+    assert_eq!(
+        answers,
+        BTreeSet::from([br#"{"success":false,"error":"Invalid agent credentials"}"#.to_vec()])
+    );
     fleet.server.stop().await;
 }
 
@@ -847,26 +863,15 @@ async fn a_key_ends_with_the_first_use_of_its_successor_and_not_before() {
         .header("X-Request-Timestamp", &fleet.server.clock.text(-301_000));
     fleet.refused(&heartbeat, &stale).await.is(401, stranger(Vendor::Achilles));
 
-    fleet.keys.insert(Vendor::Achilles, new_key);
+    let ended = fleet.keys.insert(Vendor::Achilles, new_key).unwrap();
     fleet.goes_on("achilles.heartbeat").await;
     for operation in fleet.operations() {
         if operation.vendor == Vendor::Achilles && operation.id != "achilles.enroll" {
-            let ended = old.header_value("X-Agent-Key");
             let ask = with_key(&operation.good, Vendor::Achilles, &ended);
             fleet.refused(&operation, &ask).await.is(401, stranger(Vendor::Achilles));
         }
     }
     fleet.server.stop().await;
-}
-
-trait HeaderValue {
-    fn header_value(&self, name: &str) -> String;
-}
-
-impl HeaderValue for Ask {
-    fn header_value(&self, name: &str) -> String {
-        self.headers.iter().find(|(known, _)| known == name).unwrap().1.clone()
-    }
 }
 
 #[tokio::test]
@@ -921,7 +926,8 @@ async fn a_good_key_does_not_reach_another_agent_and_nothing_crosses_tenants() {
     }
 
     let heartbeat = fleet.operation("zstack.heartbeat");
-    let named = |id: &str| Ask { target: format!("/zstack/api/v1/agents/{id}/heartbeat"), ..heartbeat.good.clone() };
+    let named =
+        |id: &str| Ask { target: format!("/zstack/api/v1/agents/{id}/heartbeat"), ..heartbeat.good.clone() };
     let mut answers = BTreeSet::new();
     for id in [FOREIGN.zstack, UNKNOWN.zstack, "AGENT-ABC123-DEF456", "%00", "a%2Fb"] {
         let refused = fleet.refused(&heartbeat, &named(id)).await;
@@ -935,7 +941,10 @@ async fn a_good_key_does_not_reach_another_agent_and_nothing_crosses_tenants() {
         answers.insert(refused.answer.body);
     }
     assert_eq!(answers.len(), 1, "the answer tells which agents there are");
-    assert_eq!(fleet.server.ask(&with_key(&named(ZSTACK_AGENT), Vendor::ZStack, &fleet.bound_key)).await.status, 200);
+    assert_eq!(
+        fleet.server.ask(&with_key(&named(ZSTACK_AGENT), Vendor::ZStack, &fleet.bound_key)).await.status,
+        200
+    );
 
     // Keys of the other tenant are good, but not for this one's agents.
     let foreign = |ask: &Ask, vendor, kind| with_key(ask, vendor, &foreign_key(vendor, kind));
@@ -987,7 +996,8 @@ async fn an_agentmc_key_does_not_reach_another_host_or_its_agents() {
     // A host's key, another host: one of ours, one of the other tenant, one that nobody has seen.
     let mut answers = BTreeSet::new();
     for fingerprint in [SECOND.fingerprint, FOREIGN.fingerprint, UNKNOWN.fingerprint] {
-        let refused = fleet.refused(&heartbeat, &heartbeat.with("host.fingerprint", json!(fingerprint))).await;
+        let refused =
+            fleet.refused(&heartbeat, &heartbeat.with("host.fingerprint", json!(fingerprint))).await;
         refused.is(403, "auth.insufficient_scope");
         answers.insert(refused.answer.body);
     }
@@ -1009,7 +1019,10 @@ async fn an_agentmc_key_does_not_reach_another_host_or_its_agents() {
 async fn a_result_is_taken_from_nobody_but_the_tasks_agent_and_not_before_it_was_handed_over() {
     let fleet = Fleet::start().await;
     let report = fleet.operation("achilles.report_result");
-    let of = |task: &str| Ask { target: format!("/achilles/api/agent/tasks/{task}/result"), ..report.good.clone() };
+    let of = |task: &str| Ask {
+        target: format!("/achilles/api/agent/tasks/{task}/result"),
+        ..report.good.clone()
+    };
 
     fleet.refused(&report, &of(&fleet.second_task)).await.is(403, "the credentials do not cover this task");
     fleet.refused(&report, &of(&fleet.waiting_task)).await.is(400, "a pending task cannot become completed");
@@ -1056,12 +1069,10 @@ async fn a_body_that_is_not_the_documented_object_is_refused_as_a_whole() {
             byte_order_mark,
             vec![b'['; 10_000],
             b"{\"x\":".repeat(10_000),
-            [&good[..good.len() - 1], b",\"x\":", "[".repeat(10_000).as_bytes(), "]".repeat(10_000).as_bytes(), b"}"]
-                .concat(),
             b"{'device_id': 1}".to_vec(),
             b"device_id=1&status=2".to_vec(),
             b"{\"x\": NaN}".to_vec(),
-            b"{\"x\": \"\\ud800\"}".to_vec(),
+            b"\"\\ud800\"".to_vec(),
             b"\0".repeat(1000),
         ];
         for body in bodies {
@@ -1077,6 +1088,30 @@ async fn a_body_that_is_not_the_documented_object_is_refused_as_a_whole() {
 }
 
 #[tokio::test]
+async fn deep_nesting_is_refused_where_it_would_be_kept_and_skipped_where_nobody_reads() {
+    let fleet = Fleet::start().await;
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for (id, beside) in [
+        ("acusight.checkin", "\"payload\":{"),
+        ("agentmc.heartbeat", "\"meta\":{"),
+        ("agentmc.heartbeat", "\"identity\":{"),
+    ] {
+        let operation = fleet.operation(id);
+        let body = operation.body().to_string().replace(beside, &format!("{beside}\"x\":{deep},"));
+        fleet
+            .refused(&operation, &operation.good.clone().body(body))
+            .await
+            .names(operation.vendor, &["body"]);
+    }
+    for id in ["acusight.checkin", "zstack.heartbeat", "achilles.enroll", "achilles.heartbeat"] {
+        let operation = fleet.operation(id);
+        let body = operation.body().to_string().replacen('{', &format!("{{\"x\":{deep},"), 1);
+        assert_eq!(fleet.server.ask(&operation.good.body(body)).await.status, operation.success, "{id}");
+    }
+    fleet.server.stop().await;
+}
+
+#[tokio::test]
 async fn the_values_of_an_object_in_a_list_are_not_the_object() {
     let fleet = Fleet::start().await;
     let token = &fleet.enrollment_token;
@@ -1086,7 +1121,10 @@ async fn the_values_of_an_object_in_a_list_are_not_the_object() {
         ("achilles.enroll", json!([token, "NEWCOMER", "linux", "arm64", "0.5.11"])),
     ] {
         let operation = fleet.operation(id);
-        fleet.refused(&operation, &operation.good.clone().json(&list)).await.names(operation.vendor, &["body"]);
+        fleet
+            .refused(&operation, &operation.good.clone().json(&list))
+            .await
+            .names(operation.vendor, &["body"]);
     }
     fleet.server.stop().await;
 }
@@ -1096,8 +1134,11 @@ async fn a_member_that_is_missing_null_of_the_wrong_type_or_twice_is_named() {
     let fleet = Fleet::start().await;
     for operation in fleet.operations() {
         let Some((member, wrong)) = &operation.wrong_type else { continue };
-        let mut asks =
-            vec![operation.lacking(member), operation.with(member, Value::Null), operation.with(member, wrong.clone())];
+        let mut asks = vec![
+            operation.lacking(member),
+            operation.with(member, Value::Null),
+            operation.with(member, wrong.clone()),
+        ];
         // Nested as far as an envelope can be asked to carry back.
         asks.push(operation.with(member, json!([[[[{ "a": [{}] }]]]])));
         for ask in &asks {
@@ -1187,7 +1228,9 @@ async fn a_fingerprint_in_the_header_is_held_to_the_same_rules() {
 async fn a_body_of_another_media_type_is_malformed_and_one_of_none_is_json() {
     let fleet = Fleet::start().await;
     for operation in fleet.operations().into_iter().filter(|operation| operation.limit.is_some()) {
-        for media in ["text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data", "jsön"] {
+        for media in
+            ["text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data", "jsön"]
+        {
             let ask = operation.good.clone().header("Content-Type", media);
             fleet.refused(&operation, &ask).await.names(operation.vendor, &["Content-Type"]);
         }
@@ -1311,8 +1354,14 @@ async fn a_path_without_an_operation_is_answered_in_the_words_of_its_mount() {
 async fn a_path_outside_every_mount_is_not_found() {
     let fleet = Fleet::start().await;
     let checkin = fleet.operation("acusight.checkin");
-    for path in ["/nothing", "/acusightx", "/Acusight/api/core/agent/checkin", "/api/core/agent/checkin", "/%2e%2e", "//"]
-    {
+    for path in [
+        "/nothing",
+        "/acusightx",
+        "/Acusight/api/core/agent/checkin",
+        "/api/core/agent/checkin",
+        "/%2e%2e",
+        "//",
+    ] {
         let ask = Ask { target: path.to_owned(), ..checkin.good.clone() };
         let answer = fleet.suffer(&checkin, fleet.server.ask(&ask)).await;
         assert_eq!(answer.status, 404, "{path}");
@@ -1343,7 +1392,8 @@ async fn odd_request_lines_are_answered_and_harm_nobody() {
     ];
     for line in lines {
         let bytes = format!("{line}\r\nHost: fleet.test\r\nConnection: close\r\n\r\n");
-        let answer = fleet.refused_bytes(&checkin, bytes.as_bytes()).await.unwrap_or_else(|| panic!("{line}"));
+        let answer =
+            fleet.refused_bytes(&checkin, bytes.as_bytes()).await.unwrap_or_else(|| panic!("{line}"));
         assert!((400..500).contains(&answer.status), "{line}: {answer:?}");
     }
     for length in [20_000, 70_000] {
@@ -1376,7 +1426,12 @@ async fn a_method_that_a_path_does_not_have_is_told_the_one_it_has() {
             }
             let ask = Ask { method: method.to_owned(), ..operation.good.clone() };
             let answer = fleet.suffer(&operation, fleet.server.ask(&ask)).await;
-            assert_eq!(answer.header("allow"), Some(operation.good.method.as_str()), "{method} {}", operation.id);
+            assert_eq!(
+                answer.header("allow"),
+                Some(operation.good.method.as_str()),
+                "{method} {}",
+                operation.id
+            );
             if method == "HEAD" {
                 assert_eq!(answer.status, 405);
             } else {
@@ -1634,11 +1689,9 @@ async fn a_refused_body_is_never_taken_for_the_next_request() {
     let enroll = fleet.operation("achilles.enroll");
     // A body that reads like a request, after heads whose body is not read.
     let inner = enroll.good.to_bytes();
-    let outer = fleet.operation("acusight.checkin").good.header("X-Device-Key", "unknown").body(inner.clone());
-    let over = fleet
-        .operation("acusight.checkin")
-        .good
-        .header("Content-Length", "9999999");
+    let outer =
+        fleet.operation("acusight.checkin").good.header("X-Device-Key", "unknown").body(inner.clone());
+    let over = fleet.operation("acusight.checkin").good.header("Content-Length", "9999999");
     for bytes in [outer.to_bytes(), [over.head().into_bytes(), inner].concat()] {
         let hostile = async {
             let mut connection = fleet.server.connect().await;
@@ -1701,7 +1754,8 @@ async fn bytes_that_are_no_request_end_the_connection_and_nothing_else() {
     let fleet = Fleet::start().await;
     let checkin = fleet.operation("acusight.checkin");
     let good = checkin.good.head();
-    let framed = |headers: &str| good.replace("Content-Length:", &format!("{headers}\r\nX-Was:")).into_bytes();
+    let framed =
+        |headers: &str| good.replace("Content-Length:", &format!("{headers}\r\nX-Was:")).into_bytes();
     let garbage: Vec<Vec<u8>> = vec![
         // The beginning of a TLS handshake, of HTTP/2, of a protocol that is none.
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
@@ -1732,7 +1786,10 @@ async fn bytes_that_are_no_request_end_the_connection_and_nothing_else() {
         };
         let (answer, more) = fleet.suffer(&checkin, hostile).await;
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-        assert!(answer.as_ref().is_none_or(|answer| (400..500).contains(&answer.status)), "{shown}: {answer:?}");
+        assert!(
+            answer.as_ref().is_none_or(|answer| (400..500).contains(&answer.status)),
+            "{shown}: {answer:?}"
+        );
         assert_eq!(more, None, "{shown}");
     }
     fleet.server.stop().await;

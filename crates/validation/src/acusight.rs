@@ -1,7 +1,7 @@
 //! What Acusight's operations ask beyond their types.
 
 use fleetwire_protocol::Call;
-use fleetwire_protocol::acusight::{AnnotationData, Checkin, NotifyImage};
+use fleetwire_protocol::acusight::{Checkin, NotifyImage};
 
 use crate::report::Report;
 use crate::rule::{BOUNDED, house};
@@ -64,12 +64,10 @@ rules! {
     }
 }
 
-/// Whether a box reaches over the image's edge. A server takes such a box and marks it (D-13).
-///
-/// False for an annotation without a whole box.
+/// Whether a box, given as `[x_center, y_center, width, height]` in fractions of the image, reaches over the
+/// image's edge. A server takes such a box and marks it (D-13).
 #[must_use]
-pub fn reaches_over_edge(annotation: &AnnotationData) -> bool {
-    let Some([x, y, width, height]) = annotation.bounding_box() else { return false };
+pub fn reaches_over_edge([x, y, width, height]: [f64; 4]) -> bool {
     let outside = |centre: f64, size: f64| {
         centre - size / 2.0 < -EDGE_TOLERANCE || centre + size / 2.0 > 1.0 + EDGE_TOLERANCE
     };
@@ -79,8 +77,8 @@ pub fn reaches_over_edge(annotation: &AnnotationData) -> bool {
 fn boxes_inside_image(call: &Call<NotifyImage>, _: &Context, _: Side, report: &mut Report<'_>) {
     for (index, annotation) in call.body.annotations.iter().enumerate() {
         // A number that is out of range is a fault of its own.
-        let in_range = |numbers: [f64; 4]| numbers.iter().all(|number| (0.0..=1.0).contains(number));
-        if annotation.bounding_box().is_some_and(in_range) && reaches_over_edge(annotation) {
+        let in_range = |numbers: &[f64; 4]| numbers.iter().all(|number| (0.0..=1.0).contains(number));
+        if annotation.bounding_box().filter(in_range).is_some_and(reaches_over_edge) {
             report.broken(&[index], "");
         }
     }

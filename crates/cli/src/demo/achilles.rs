@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use fleetwire_protocol::achilles::{
-    AgentCredentials, AgentStatus, CheckUpdate, Enroll, EnrollRequest, Heartbeat, HeartbeatRequest, PollTasks,
-    ReportResult, TaskId, TaskPath, TaskResultRequest, TaskStatus,
+    AgentCredentials, AgentStatus, CheckUpdate, Enroll, EnrollRequest, Heartbeat, HeartbeatRequest,
+    PollTasks, ReportResult, TaskId, TaskPath, TaskResultRequest, TaskStatus,
 };
 use fleetwire_protocol::wire::{OrNull, Timestamp};
 use fleetwire_protocol::{Call, TASK_STATE};
@@ -39,20 +39,35 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     let data = steps
         .send("source example, its token a real one", &(), &call, |answer, _| {
             let data = &answer.data;
-            proof("id and key under both names", &[
-                (data.api_key.is_some() && data.api_key == data.agent_key, "the key comes under both names"),
-                (data.public_key.is_some() && data.public_key == data.update_public_key, "so does the public key"),
-                (data.server_url.as_deref().is_some_and(|url| url.ends_with("/achilles")), "the server's address"),
-            ])
+            proof(
+                "id and key under both names",
+                &[
+                    (
+                        data.api_key.is_some() && data.api_key == data.agent_key,
+                        "the key comes under both names",
+                    ),
+                    (
+                        data.public_key.is_some() && data.public_key == data.update_public_key,
+                        "so does the public key",
+                    ),
+                    (
+                        data.server_url.as_deref().is_some_and(|url| url.ends_with("/achilles")),
+                        "the server's address",
+                    ),
+                ],
+            )
         })
         .await?
         .data;
     let again = steps
         .send("the same again, its answer lost", &(), &call, |answer, _| {
-            proof("same agent, fresh key, no further use counted", &[
-                (answer.data.agent_id == data.agent_id, "the agent is the same"),
-                (answer.data.key() != data.key(), "the key is fresh"),
-            ])
+            proof(
+                "same agent, fresh key, no further use counted",
+                &[
+                    (answer.data.agent_id == data.agent_id, "the agent is the same"),
+                    (answer.data.key() != data.key(), "the key is fresh"),
+                ],
+            )
         })
         .await?
         .data;
@@ -60,9 +75,12 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     stranger.token = token.into();
     stranger.hostname = "ANOTHER-01".to_owned();
     steps
-        .refused("another machine, the same single-use token", &(), &Call::<Enroll>::new(stranger), |answer| {
-            refusal(answer, 401, "enrollment token", "a token is used up")
-        })
+        .refused(
+            "another machine, the same single-use token",
+            &(),
+            &Call::<Enroll>::new(stranger),
+            |answer| refusal(answer, 401, "enrollment token", "a token is used up"),
+        )
         .await?;
 
     let key = again.key().context("an enrolment brings a key")?.clone();
@@ -71,10 +89,13 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     let beat = Call::<Heartbeat>::new(heartbeat()?);
     steps
         .send("source example, its timestamp now", &agent, &beat, |answer, _| {
-            proof("acknowledged; no key is rotated", &[
-                (answer.data.acknowledged, "acknowledged"),
-                (answer.data.new_api_key.is_none(), "no new key"),
-            ])
+            proof(
+                "acknowledged; no key is rotated",
+                &[
+                    (answer.data.acknowledged, "acknowledged"),
+                    (answer.data.new_api_key.is_none(), "no new key"),
+                ],
+            )
         })
         .await?;
     let stale = Call::<Heartbeat>::new(serde_json::from_str(HEARTBEAT)?);
@@ -97,10 +118,19 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
         steps
             .send(what, &agent, &poll, |answer, _| {
                 let polled = answer.as_ref().and_then(|answer| answer.data.0.first());
-                proof("one task, assigned, until its result is in", &[
-                    (polled.is_some_and(|polled| polled.id == TaskId::from(task.as_str())), "it is the task"),
-                    (polled.is_some_and(|polled| polled.status == Some(TaskStatus::Assigned)), "assigned"),
-                ])
+                proof(
+                    "one task, assigned, until its result is in",
+                    &[
+                        (
+                            polled.is_some_and(|polled| polled.id == TaskId::from(task.as_str())),
+                            "it is the task",
+                        ),
+                        (
+                            polled.is_some_and(|polled| polled.status == Some(TaskStatus::Assigned)),
+                            "assigned",
+                        ),
+                    ],
+                )
             })
             .await?;
     }
@@ -110,20 +140,29 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     let report = Call::<ReportResult>::with(TaskPath::new(task.as_str()), result);
     steps
         .send("fixture with bundle_results", &agent, &report, |answer, headers| {
-            proof("the task is completed", &[
-                (answer.data.status == Some(TaskStatus::Completed), "completed"),
-                (answer.idempotent.is_none() && !headers.contains_key(TASK_STATE), "it is not marked a repeat"),
-            ])
+            proof(
+                "the task is completed",
+                &[
+                    (answer.data.status == Some(TaskStatus::Completed), "completed"),
+                    (
+                        answer.idempotent.is_none() && !headers.contains_key(TASK_STATE),
+                        "it is not marked a repeat",
+                    ),
+                ],
+            )
         })
         .await?;
     steps
         .send("the same result again", &agent, &report, |answer, headers| {
             let marked = headers.get(TASK_STATE).is_some_and(|mark| mark == "terminal-idempotent");
-            proof("200, idempotent: true, F0-Task-State", &[
-                (answer.idempotent == Some(true), "idempotent"),
-                (marked, "the header"),
-                (answer.data.status == Some(TaskStatus::Completed), "completed still"),
-            ])
+            proof(
+                "200, idempotent: true, F0-Task-State",
+                &[
+                    (answer.idempotent == Some(true), "idempotent"),
+                    (marked, "the header"),
+                    (answer.data.status == Some(TaskStatus::Completed), "completed still"),
+                ],
+            )
         })
         .await?;
     steps
@@ -143,10 +182,10 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
         .context("a rotation offers a key")?;
     steps
         .send("the old key, the answer lost", &agent, &beat, |answer, _| {
-            proof("the old key works, the same key is offered", &[(
-                answer.data.new_api_key.as_ref() == Some(&offered),
-                "the same key",
-            )])
+            proof(
+                "the old key works, the same key is offered",
+                &[(answer.data.new_api_key.as_ref() == Some(&offered), "the same key")],
+            )
         })
         .await?;
     let old = std::mem::replace(&mut agent, AgentCredentials::new(id, offered));
@@ -185,11 +224,14 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
                 }
                 _ => false,
             };
-            proof("its Ed25519 signature holds under the enrolled key", &[
-                (info.is_some_and(|info| info.version == "0.6.0"), "the version"),
-                (info.is_some_and(|info| info.sha256 == hex(&digest)), "the digest"),
-                (genuine, "the signature"),
-            ])
+            proof(
+                "its Ed25519 signature holds under the enrolled key",
+                &[
+                    (info.is_some_and(|info| info.version == "0.6.0"), "the version"),
+                    (info.is_some_and(|info| info.sha256 == hex(&digest)), "the digest"),
+                    (genuine, "the signature"),
+                ],
+            )
         })
         .await?;
     let mut updated = heartbeat()?;

@@ -46,11 +46,20 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
         let answer = steps
             .send(what, &key, &before, |answer, _| {
                 let action = answer.pending_actions.first();
-                proof("one model_update, until the device runs the model", &[
-                    (answer.pending_actions.len() == 1, "one action"),
-                    (action.is_some_and(|action| action.kind == Some(ActionKind::ModelUpdate)), "its kind"),
-                    (action.is_some_and(|action| action.model_id == Some("model-new".into())), "its model"),
-                ])
+                proof(
+                    "one model_update, until the device runs the model",
+                    &[
+                        (answer.pending_actions.len() == 1, "one action"),
+                        (
+                            action.is_some_and(|action| action.kind == Some(ActionKind::ModelUpdate)),
+                            "its kind",
+                        ),
+                        (
+                            action.is_some_and(|action| action.model_id == Some("model-new".into())),
+                            "its model",
+                        ),
+                    ],
+                )
             })
             .await?;
         ids.extend(answer.pending_actions.into_iter().map(|action| action.id));
@@ -60,20 +69,24 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     let same = ids.first() == ids.last();
     steps
         .send("the new model reported", &key, &after, |answer, _| {
-            proof("the action is completed and not handed over again", &[
-                (answer.pending_actions.is_empty(), "no actions"),
-                (same, "both deliveries had one id"),
-            ])
+            proof(
+                "the action is completed and not handed over again",
+                &[(answer.pending_actions.is_empty(), "no actions"), (same, "both deliveries had one id")],
+            )
         })
         .await?;
-    let work = steps.operate(Method::GET, &format!("/work?vendor=acusight&agent={device}"), &Value::Null).await?;
+    let work =
+        steps.operate(Method::GET, &format!("/work?vendor=acusight&agent={device}"), &Value::Null).await?;
     let state = work.pointer("/work/0/state").cloned();
     steps
         .send("once more", &key, &after, |answer, _| {
-            proof("quiet; the operator sees the work succeeded", &[
-                (answer.pending_actions.is_empty(), "no actions"),
-                (state == Some(json!("succeeded")), "succeeded"),
-            ])
+            proof(
+                "quiet; the operator sees the work succeeded",
+                &[
+                    (answer.pending_actions.is_empty(), "no actions"),
+                    (state == Some(json!("succeeded")), "succeeded"),
+                ],
+            )
         })
         .await?;
 
@@ -82,10 +95,13 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     let notify = Call::<NotifyImage>::new(image);
     let first = steps
         .send("fixture with annotations", &key, &notify, |answer, _| {
-            proof("recorded in a batch", &[
-                (answer.image_id.is_some(), "the image's id"),
-                (answer.batch_id.is_some(), "the batch's id"),
-            ])
+            proof(
+                "recorded in a batch",
+                &[
+                    (answer.image_id.is_some(), "the image's id"),
+                    (answer.batch_id.is_some(), "the batch's id"),
+                ],
+            )
         })
         .await?;
     steps

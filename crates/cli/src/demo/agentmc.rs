@@ -22,11 +22,17 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     let host = steps
         .send("source example, fingerprint in the body", &key, &in_body, |answer, _| {
             let host = answer.host.as_ref();
-            proof("host made, agent 42 on it, both online", &[
-                (answer.ok, "ok"),
-                (host.is_some_and(|host| host.status == HostStatus::Online), "online"),
-                (host.is_some_and(|host| (host.agents_total, host.agents_online) == (1, 1)), "its agents"),
-            ])
+            proof(
+                "host made, agent 42 on it, both online",
+                &[
+                    (answer.ok, "ok"),
+                    (host.is_some_and(|host| host.status == HostStatus::Online), "online"),
+                    (
+                        host.is_some_and(|host| (host.agents_total, host.agents_online) == (1, 1)),
+                        "its agents",
+                    ),
+                ],
+            )
         })
         .await?
         .host;

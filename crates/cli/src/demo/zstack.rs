@@ -10,7 +10,8 @@ use super::steps::{Steps, differing, proof};
 
 const HEARTBEAT: &str = include_str!("../../fixtures/zstack/heartbeat/request.json");
 const ANSWER: &str = include_str!("../../fixtures/zstack/heartbeat/response.200.json");
-const UPTIME_AS_TEXT: &str = include_str!("../../fixtures/zstack/heartbeat/request.zs-1-uptime-text.accepted.json");
+const UPTIME_AS_TEXT: &str =
+    include_str!("../../fixtures/zstack/heartbeat/request.zs-1-uptime-text.accepted.json");
 
 pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     let example: Value = serde_json::from_str(ANSWER)?;
@@ -25,7 +26,8 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     });
     steps.operate(Method::POST, "/agents", &wish).await?;
     let issued = steps.operate(Method::POST, "/keys", &json!({"vendor": "zstack"})).await?;
-    let token = issued.get("key").and_then(Value::as_str).context("a tenant's token is shown once")?.to_owned();
+    let token =
+        issued.get("key").and_then(Value::as_str).context("a tenant's token is shown once")?.to_owned();
     let bearer = BearerToken::from(token.as_str());
 
     let request: HeartbeatRequest = serde_json::from_str(HEARTBEAT)?;
@@ -35,11 +37,14 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
             let answer = serde_json::to_value(answer).unwrap_or_default();
             let differing = differing(ANSWER, &answer);
             let labels = answer.get("labels").and_then(Value::as_str);
-            proof("every member of the source's answer, and labels as text", &[
-                (differing.is_empty(), &differing.join(", ")),
-                (labels == Some(r#"{"env":"prod","team":"ops"}"#), "labels"),
-                (answer.get("lastHeartbeatAt").is_some(), "lastHeartbeatAt"),
-            ])
+            proof(
+                "every member of the source's answer, and labels as text",
+                &[
+                    (differing.is_empty(), &differing.join(", ")),
+                    (labels == Some(r#"{"env":"prod","team":"ops"}"#), "labels"),
+                    (answer.get("lastHeartbeatAt").is_some(), "lastHeartbeatAt"),
+                ],
+            )
         })
         .await?;
     let path = format!("/api/v1/agents/{uuid}/heartbeat");
@@ -50,7 +55,12 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
             &path,
             &[("authorization", &authorization)],
             UPTIME_AS_TEXT,
-            |answer| proof("read as the table has it", &[(answer.get("status") == Some(&json!("online")), "online")]),
+            |answer| {
+                proof(
+                    "read as the table has it",
+                    &[(answer.get("status") == Some(&json!("online")), "online")],
+                )
+            },
         )
         .await?;
     steps.keep::<Heartbeat>(bearer, move || Call::with(AgentPath::new(uuid.as_str()), request.clone()))

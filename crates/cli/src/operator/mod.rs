@@ -98,6 +98,9 @@ pub(crate) struct Connection {
     /// Print the server's answer as JSON
     #[arg(long, global = true)]
     json: bool,
+    /// Print nothing but the token, key or id that was made
+    #[arg(long, short, global = true, conflicts_with = "json")]
+    quiet: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -313,7 +316,11 @@ impl OperatorCommand {
             .build()
             .context("HTTP cannot be set up")?;
         let api = Api::new(&connection.server, connection.token.as_deref(), transport)?;
-        let form = if connection.json { Form::Json } else { Form::Text };
+        let form = match connection {
+            Connection { json: true, .. } => Form::Json,
+            Connection { quiet: true, .. } => Form::Quiet,
+            _ => Form::Text,
+        };
         let text = self.ask(&api, form).await?;
         match io::stdout().lock().write_all(text.as_bytes()) {
             // Whoever reads us, `head` perhaps, has seen enough.
@@ -353,6 +360,8 @@ enum Form {
     Json,
     /// For people.
     Text,
+    /// For shell variables.
+    Quiet,
 }
 
 impl Form {
@@ -360,6 +369,11 @@ impl Form {
     fn show<B: DeserializeOwned>(self, answer: Value, text: impl FnOnce(B) -> String) -> Result<String> {
         match self {
             Self::Json => Ok(format!("{answer:#}\n")),
+            Self::Quiet => {
+                let made =
+                    ["token", "key", "public_key", "id"].iter().find_map(|name| answer.get(name)?.as_str());
+                Ok(made.map(|made| format!("{}\n", table::line(made))).unwrap_or_default())
+            }
             Self::Text => {
                 let body = serde_json::from_value(answer).context(
                     "the server's answer is not what this version knows; --json shows it as it is",
@@ -447,10 +461,10 @@ impl TokensCommand {
             Self::Revoke { id } => {
                 api.send(Method::DELETE, &["tokens", &id], &()).await?;
                 // The server answers nothing that could be shown as JSON.
-                Ok(if form == Form::Json {
-                    String::new()
-                } else {
+                Ok(if form == Form::Text {
                     format!("{} is revoked.\n", table::line(&id))
+                } else {
+                    String::new()
                 })
             }
         }

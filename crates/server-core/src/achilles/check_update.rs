@@ -25,7 +25,8 @@ impl<S: Store> Handle<CheckUpdate> for Core<S> {
             self.store.latest_release(agent.tenant, fact("os"), fact("arch")).await.map_err(internal)?;
         let newer = release.filter(|release| agent.version.as_ref() != Some(&release.version));
         Ok(Answer::new(OrNull(newer.map(|release| {
-            let mut info = UpdateInfo::new(release.version, hex(&release.sha256), release.size, release.mandatory);
+            let mut info =
+                UpdateInfo::new(release.version, hex(&release.sha256), release.size, release.mandatory);
             info.download_url = Some(release.download_url);
             info.signature = Some(hex(&release.signature));
             info

@@ -24,7 +24,8 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         let agent = record.agent();
         let report = report(&request);
         if says_something_new(&request, &agent) {
-            let agent = self.store.observe(agent.no, observation(request), self.now()).await.map_err(internal)?;
+            let agent =
+                self.store.observe(agent.no, observation(request), self.now()).await.map_err(internal)?;
             self.registry.put(agent);
         }
         self.renew(&record, report);

@@ -1,8 +1,8 @@
 //! A piece of work in Achilles's words.
 
+use fleetwire_protocol::Fault;
 use fleetwire_protocol::achilles::{Task, TaskPayload, TaskStatus, TaskType};
 use fleetwire_protocol::wire::Timestamp;
-use fleetwire_protocol::Fault;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -29,7 +29,8 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         let call = call.into_inner();
         let request = call.body;
         // The rules have seen to it that one of the two is there; the body wins.
-        let fingerprint = request.host.fingerprint.clone().or(call.params.fingerprint).ok_or(Fault::Internal)?;
+        let fingerprint =
+            request.host.fingerprint.clone().or(call.params.fingerprint).ok_or(Fault::Internal)?;
         let meta = facts(&request)?;
         let now = self.now();
 
@@ -109,7 +110,8 @@ impl<S: Store> Core<S> {
     /// Host and agents, if the report says of each just what is known already.
     fn known_hosts(&self, report: &HostReport) -> Option<(Agent, Vec<Agent>, Vec<No>)> {
         use crate::domain::{Kind, Vendor};
-        let host = self.registry.named(report.tenant, Vendor::AgentMc, Kind::Host, &report.fingerprint)?.agent();
+        let host =
+            self.registry.named(report.tenant, Vendor::AgentMc, Kind::Host, &report.fingerprint)?.agent();
         if report.bound.is_some_and(|bound| bound != host.no) || report.host.changes(&host) {
             return None;
         }

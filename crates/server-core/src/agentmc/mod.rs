@@ -29,7 +29,7 @@ impl<S: Store> Core<S> {
                 return Err(Fault::Unauthenticated);
             }
             if credential.candidate || !agent.activated {
-                self.settle(digest, credential, no).await?;
+                self.settle(digest, no).await?;
             }
         }
         Ok(KeyScope { tenant: credential.tenant, agent: credential.agent })

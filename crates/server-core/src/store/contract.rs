@@ -593,10 +593,16 @@ pub async fn later_lease_wins_and_again_is_the_same<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await.no;
     let later = LeaseRow { agent, last_seen: at(9), report: Some(report("later")) };
     let earlier = LeaseRow { agent, last_seen: at(8), report: Some(report("earlier")) };
-    for rows in [vec![earlier.clone()], vec![later.clone()], vec![earlier], vec![later.clone()]] {
-        store.flush(rows, at(10)).await.expect("flushed");
+    store.flush(vec![earlier.clone()], at(10)).await.expect("flushed");
+    assert_eq!(leases(store).await, std::slice::from_ref(&earlier));
+    for rows in [[later.clone()], [earlier], [later.clone()]] {
+        store.flush(rows.into(), at(10)).await.expect("flushed");
+        assert_eq!(leases(store).await, std::slice::from_ref(&later));
     }
-    assert_eq!(leases(store).await, [later]);
+    // Two check-ins within one tick of the clock: the flush that comes later has the later one.
+    let as_late = LeaseRow { report: Some(report("as late")), ..later };
+    store.flush(vec![as_late.clone()], at(10)).await.expect("flushed");
+    assert_eq!(leases(store).await, [as_late]);
     let silent = LeaseRow { agent, last_seen: at(11), report: None };
     store.flush(vec![silent.clone()], at(12)).await.expect("flushed");
     assert_eq!(leases(store).await, [silent]);

@@ -82,7 +82,12 @@ pub trait Directory {
     fn register(&self, agent: NewAgent) -> impl Future<Output = Outcome<Agent>> + Send;
 
     /// Writes down what seldom changes. [`StoreError::Missing`] if there is no such agent.
-    fn observe(&self, no: No, seen: Observation, at: DateTime<Utc>) -> impl Future<Output = Outcome<Agent>> + Send;
+    fn observe(
+        &self,
+        no: No,
+        seen: Observation,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Outcome<Agent>> + Send;
 
     /// Makes or changes a host and the agents on it.
     fn report_host(&self, report: HostReport) -> impl Future<Output = Outcome<Hosted>> + Send;
@@ -107,7 +112,8 @@ pub trait Keys {
 
     /// Offers an agent the key number `rotation`, one more than the last. Returns the agent unchanged if
     /// another is waiting to be used.
-    fn offer_key(&self, no: No, rotation: u32, digest: Digest) -> impl Future<Output = Outcome<Agent>> + Send;
+    fn offer_key(&self, no: No, rotation: u32, digest: Digest)
+    -> impl Future<Output = Outcome<Agent>> + Send;
 
     /// An agent has signed in with this key: its other keys end here, and an enrolment cannot be repeated any
     /// more. The first use of an offered key takes the offer; an offer that waits while another key is used goes
@@ -143,7 +149,12 @@ pub trait WorkQueue {
     fn reconcile_model(&self, report: ModelReport) -> impl Future<Output = Outcome<Reconciled>> + Send;
 
     /// The work of a tenant, the latest first, at most `limit`; of one agent if it is named.
-    fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> impl Future<Output = Outcome<Vec<Work>>> + Send;
+    fn work(
+        &self,
+        tenant: No,
+        agent: Option<No>,
+        limit: u32,
+    ) -> impl Future<Output = Outcome<Vec<Work>>> + Send;
 }
 
 /// Models and releases.
@@ -175,7 +186,11 @@ pub trait Catalogue {
 pub trait Images {
     /// Records an image and its annotations: finds the device's open batch or opens one, takes a slot in it,
     /// and knows an image again by its storage key.
-    fn record_image(&self, image: NewImage, limits: BatchLimits) -> impl Future<Output = Outcome<Recorded>> + Send;
+    fn record_image(
+        &self,
+        image: NewImage,
+        limits: BatchLimits,
+    ) -> impl Future<Output = Outcome<Recorded>> + Send;
 }
 
 /// A store: everything above.

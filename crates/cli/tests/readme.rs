@@ -1,0 +1,138 @@
+//! The README's blocks of commands give the output that they show.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::Server;
+
+/// A command and what it is shown to print, `…` standing for anything.
+#[derive(Debug, PartialEq)]
+struct Step {
+    command: String,
+    shown: String,
+}
+
+/// The address that the README's server has.
+const SHOWN_ADDRESS: &str = "http://127.0.0.1:8787";
+/// Stands between the outputs of two commands.
+const MARK: &str = "--- next command ---";
+
+/// The commands of all blocks that are marked `console`: a line that begins with `$ `, with the lines that
+/// continue it, and then the lines that it prints.
+fn steps(readme: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let (mut inside, mut continued, mut quoted) = (false, false, false);
+    for line in readme.lines() {
+        if line.starts_with("```") {
+            inside = line == "```console";
+            continue;
+        }
+        if !inside {
+            continue;
+        }
+        if let Some(command) = line.strip_prefix("$ ") {
+            steps.push(Step { command: command.to_owned(), shown: String::new() });
+        } else if continued || quoted {
+            let step = steps.last_mut().unwrap();
+            step.command.push('\n');
+            step.command.push_str(line);
+        } else {
+            let step = steps.last_mut().unwrap();
+            step.shown.push_str(line);
+            step.shown.push('\n');
+            continue;
+        }
+        let command = &steps.last().unwrap().command;
+        continued = line.ends_with('\\') || line.ends_with('|');
+        quoted = command.matches('\'').count() % 2 == 1;
+    }
+    steps
+}
+
+/// Whether a text is what is shown.
+fn is_shown(shown: &str, printed: &str) -> bool {
+    let mut pieces = shown.split('…');
+    let Some(mut rest) = printed.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    for piece in pieces {
+        let Some(found) = rest.find(piece) else { return false };
+        rest = &rest[found + piece.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[test]
+fn every_block_of_commands_prints_what_it_shows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let steps = steps(&std::fs::read_to_string(root.join("README.md")).unwrap());
+    assert!(steps.len() > 15, "{steps:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    std::fs::create_dir(&work).unwrap();
+    std::os::unix::fs::symlink(root.join("fixtures").canonicalize().unwrap(), work.join("fixtures")).unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let script: String = steps
+        .iter()
+        .map(|step| format!("{}\necho '{MARK}'\n", step.command.replace(SHOWN_ADDRESS, &server.address)))
+        .collect();
+
+    let binary = Path::new(env!("CARGO_BIN_EXE_fleetwire")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(&work)
+        .env("PATH", path)
+        .env("FLEETWIRE_SERVER", &server.address)
+        .env("FLEETWIRE_TOKEN", server.token.as_ref().unwrap())
+        .output()
+        .expect("bash and curl are needed");
+    let printed = String::from_utf8(output.stdout).unwrap().replace(&server.address, SHOWN_ADDRESS);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(complaints.is_empty(), "{complaints}");
+
+    // An answer of a server does not end in a line break, so that the mark may follow it on its line.
+    let outputs: Vec<_> = printed.split(&format!("{MARK}\n")).collect();
+    assert_eq!(outputs.len(), steps.len() + 1, "{printed}");
+    for (step, printed) in steps.iter().zip(outputs) {
+        let (shown, printed) = (step.shown.trim_end(), printed.trim_end());
+        assert!(is_shown(shown, printed), "$ {}\nshown:   {shown}\nprinted: {printed}", step.command);
+    }
+}
+
+#[test]
+fn a_shown_text_is_matched_whole_and_in_order() {
+    assert!(is_shown("a…c", "abbbc"));
+    assert!(is_shown("{\"id\":\"…\",…}", "{\"id\":\"1\",\"more\":2}"));
+    assert!(!is_shown("a…c", "abbbd"));
+    assert!(!is_shown("abc", "abcd"));
+    assert!(!is_shown("a…b…c", "acb"));
+}
+
+#[test]
+fn commands_may_go_on_over_lines_and_inside_quotes() {
+    let readme = "```console\n$ one \\\n  two 'three\n  four'\nshown\n$ five\n```\n```sh\n$ not run\n```\n";
+    let step = |command: &str, shown: &str| Step { command: command.to_owned(), shown: shown.to_owned() };
+    assert_eq!(steps(readme), [step("one \\\n  two 'three\n  four'", "shown\n"), step("five", "")]);
+}
+
+#[test]
+fn the_programs_shown_are_the_examples() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let plain = |text: &str| {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    };
+    let shown = readme.split("```rust\n").skip(1).map(|rest| plain(rest.split("```").next().unwrap()));
+    let shown: Vec<_> = shown.collect();
+    let examples = ["crates/client/examples/check_in.rs", "crates/server/examples/mount.rs"];
+    assert_eq!(shown.len(), examples.len());
+    for (shown, example) in shown.iter().zip(examples) {
+        let program = plain(&std::fs::read_to_string(root.join(example)).unwrap());
+        assert!(program.contains(shown), "{example} is not what the README shows:\n{shown}");
+    }
+}
