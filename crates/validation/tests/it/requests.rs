@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::{FINGERPRINT, Sample, agentmc_example, now, valid};
 use fleetwire_protocol::agentmc::{self, ApiError};
 use fleetwire_protocol::wire::Number;
-use fleetwire_protocol::{Call, Envelope, Fault, Violations, achilles, acusight, codec, zstack};
+use fleetwire_protocol::{Call, Envelope, Fault, Violations, achilles, codec, zstack};
 use fleetwire_validation::{Context, MAX_REPORTED, Side, Validate, check, lint};
 use serde_json::{Value, json};
 
