@@ -27,7 +27,7 @@ pub(crate) struct Serve {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8787]
     #[arg(long, value_name = "ADDR", env = "FLEETWIRE_LISTEN")]
     listen: Option<SocketAddr>,
-    /// Address that agents are told to use, such as https://fleet.example.org
+    /// Address that agents are told to use, such as `https://fleet.example.org`
     #[arg(long, value_name = "URL", env = "FLEETWIRE_PUBLIC_URL")]
     public_url: Option<String>,
     /// A configuration file
