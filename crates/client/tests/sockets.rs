@@ -303,12 +303,18 @@ fn malformed_settings_are_errors() {
     }
 }
 
-/// The environment belongs to the process, so the test runs in one of its own.
-#[test]
-fn an_odd_environment_does_not_disturb_plain_connections() {
+/// Set in the process that has the odd environment.
+const ODD: &str = "FLEETWIRE_TEST_ODD_ENVIRONMENT";
+
+/// The environment belongs to the process, so that the test starts itself again in one of its own.
+#[tokio::test]
+async fn an_odd_environment_does_not_disturb_plain_connections() {
+    if std::env::var_os(ODD).is_some() {
+        return in_an_odd_environment().await;
+    }
     let nothing = std::env::current_exe().unwrap().join("nothing");
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "in_an_odd_environment", "--ignored"]);
+    child.args(["--exact", "an_odd_environment_does_not_disturb_plain_connections"]).env(ODD, "1");
     child.env("SSL_CERT_FILE", &nothing).env("SSL_CERT_DIR", &nothing);
     for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         child.env(proxy, "http://127.0.0.1:1");
@@ -321,8 +327,6 @@ fn an_odd_environment_does_not_disturb_plain_connections() {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-#[tokio::test]
-#[ignore = "run by `an_odd_environment_does_not_disturb_plain_connections`"]
 async fn in_an_odd_environment() {
     let (listener, base) = listen().await;
     let plain = client(&base, ReqwestTransport::builder());
