@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fleetwire_server::{Rooting, Settings, mounts};
+use fleetwire_server_core::Rate;
 use fleetwire_server_core::domain::BatchLimits;
 use fleetwire_server_core::lease::Cadence;
 use serde::Deserialize;
@@ -38,6 +39,8 @@ pub(crate) struct Limits {
     connections: Option<usize>,
     header_seconds: Option<u64>,
     body_seconds: Option<u64>,
+    requests_per_minute: Option<u32>,
+    burst: Option<u32>,
 }
 
 /// Seconds between two check-ins, by vendor.
@@ -119,6 +122,14 @@ impl File {
             quota: self.batches.quota.unwrap_or(defaults.quota),
         };
         ensure!(config.batches.images > 0, "batches.images: at least 1");
+        if let Some(per_minute) = self.limits.requests_per_minute {
+            ensure!(per_minute > 0, "limits.requests_per_minute: at least 1");
+            let burst = self.limits.burst.unwrap_or(per_minute);
+            ensure!(burst > 0, "limits.burst: at least 1");
+            config.rate = Some(Rate { per_minute, burst });
+        } else {
+            ensure!(self.limits.burst.is_none(), "limits.burst: means nothing without requests_per_minute");
+        }
         Ok(config)
     }
 }

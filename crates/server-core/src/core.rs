@@ -8,6 +8,7 @@ use fleetwire_validation::Context;
 use crate::domain::{Agent, BatchLimits, Credential, Delivery, Kind, No, Vendor, Work};
 use crate::keys::{Digest, Foundation, Rotations, Signer, mint};
 use crate::lease::{Cadence, Downtime, Lease, Liveness, Report, liveness};
+use crate::rate::Rate;
 use crate::registry::{AgentRecord, Registry};
 use crate::store::{Store, StoreError};
 use crate::{Clock, Entropy};
@@ -33,6 +34,8 @@ pub struct Config {
     pub work_ttl: Duration,
     /// How much a device may put where.
     pub batches: BatchLimits,
+    /// How often the key of one agent may be used; no bound if there is none.
+    pub rate: Option<Rate>,
 }
 
 impl Default for Config {
@@ -47,6 +50,7 @@ impl Default for Config {
             repeat_enrolment_within: Duration::from_secs(600),
             work_ttl: Duration::from_secs(7 * 24 * 3600),
             batches: BatchLimits::default(),
+            rate: None,
         }
     }
 }
@@ -217,7 +221,15 @@ impl<S: Store> Core<S> {
                 credential
             }
         };
-        if credential.vendor == vendor { Ok((digest, credential)) } else { Err(Fault::Unauthenticated) }
+        if credential.vendor != vendor {
+            return Err(Fault::Unauthenticated);
+        }
+        // A key of the whole tenant is shared by as many agents as it has.
+        if let Some(rate) = self.config.rate.filter(|_| credential.agent.is_some()) {
+            let metered = self.registry.meter(&digest, self.now(), rate);
+            metered.map_err(|retry_after| Fault::Limited { retry_after })?;
+        }
+        Ok((digest, credential))
     }
 
     /// Signs an agent in with a key of its own. `plausible` sees the agent before the key takes effect.

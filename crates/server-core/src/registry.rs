@@ -1,11 +1,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 
 use crate::domain::{Agent, Credential, Kind, No, Vendor};
 use crate::keys::Digest;
 use crate::lease::Lease;
+use crate::rate::{Meter, Rate};
 
 /// An agent that this process knows: its row and its lease.
 #[derive(Debug)]
@@ -40,13 +43,21 @@ impl AgentRecord {
     }
 }
 
+#[derive(Debug)]
+struct KnownKey {
+    credential: Credential,
+    meter: Meter,
+}
+
 type Name = (No, Vendor, Kind, Box<str>);
 
 /// What this process knows of keys and agents, so that a quiet check-in asks no store. Everything in it comes
 /// from the store, and whatever is changed through this process is changed here in the same step.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    keys: DashMap<Digest, Credential>,
+    keys: DashMap<Digest, KnownKey>,
+    /// The keys known of each agent, so that they can be forgotten without a walk through all.
+    bound: DashMap<No, Vec<Digest>>,
     agents: DashMap<No, Arc<AgentRecord>>,
     names: DashMap<Name, No>,
     /// The agents of each host.
@@ -59,7 +70,12 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn key(&self, digest: &Digest) -> Option<Credential> {
-        self.keys.get(digest).map(|credential| *credential)
+        self.keys.get(digest).map(|known| known.credential)
+    }
+
+    /// Counts a use of a key; says how long to wait if it was one too many.
+    pub(crate) fn meter(&self, digest: &Digest, now: DateTime<Utc>, rate: Rate) -> Result<(), Duration> {
+        self.keys.get(digest).map_or(Ok(()), |known| known.meter.take(now, rate))
     }
 
     /// To be read before the store is asked about a key.
@@ -70,7 +86,13 @@ impl Registry {
     /// Takes what the store said about a key, unless keys were forgotten since it was asked: then the answer
     /// may be out of date, and caching it would keep an ended key alive.
     pub(crate) fn learn_key(&self, digest: Digest, credential: Credential, asked: u64) {
-        self.keys.insert(digest, credential);
+        if let Some(no) = credential.agent {
+            let mut bound = self.bound.entry(no).or_default();
+            if !bound.contains(&digest) {
+                bound.push(digest);
+            }
+        }
+        self.keys.insert(digest, KnownKey { credential, meter: Meter::default() });
         if self.epoch() != asked {
             self.keys.remove(&digest);
         }
@@ -79,7 +101,9 @@ impl Registry {
     /// Forgets every key of an agent, so that the next use of each is looked up again.
     pub(crate) fn forget_keys(&self, agent: No) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.keys.retain(|_, credential| credential.agent != Some(agent));
+        for digest in self.bound.remove(&agent).map(|(_, digests)| digests).unwrap_or_default() {
+            self.keys.remove(&digest);
+        }
     }
 
     /// Every agent, in no order.
@@ -126,11 +150,18 @@ impl Registry {
     }
 
     pub(crate) fn set_members(&self, host: No, members: Vec<No>) {
-        // An agent that has moved is no longer a member of the host that it left.
-        for mut other in self.members.iter_mut().filter(|other| *other.key() != host) {
-            other.retain(|no| !members.contains(no));
-        }
         self.members.insert(host, members);
+    }
+
+    /// Takes an agent's row; if it has moved, the host that it left has it no longer.
+    pub(crate) fn put_member(&self, agent: Agent) {
+        let left = self.agent(agent.no).and_then(|known| known.agent().parent);
+        if let Some(left) = left.filter(|left| Some(*left) != agent.parent)
+            && let Some(mut members) = self.members.get_mut(&left)
+        {
+            members.retain(|no| *no != agent.no);
+        }
+        self.put(agent);
     }
 
     /// Notes that a lease has to be written.

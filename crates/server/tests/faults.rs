@@ -22,7 +22,7 @@ use fleetwire_server_core::store::{
     Catalogue, Directory, Founding, Images, Keys, Leases, MemoryStore, Outcome, Restored, StoreError,
     WorkQueue,
 };
-use fleetwire_server_core::{Clock, Config};
+use fleetwire_server_core::{Clock, Config, Rate};
 use fleetwire_validation::MAX_OPEN_MEMBERS;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpStream;
@@ -1456,6 +1456,46 @@ async fn an_image_beyond_the_quota_is_put_off() {
     let refused = fleet.refused(&notify, &another).await;
     refused.is(503, "no batch slot could be reserved: the device's image quota is full");
     assert_eq!(refused.answer.header("retry-after"), Some("60"));
+    fleet.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_used_too_often_is_put_off_and_another_is_not() {
+    const BURST: usize = 40;
+    let mut config = Config::default();
+    config.rate = Some(Rate { per_minute: 60, burst: 40 });
+    let fleet = Fleet::with(config, calm()).await;
+    let limited = [
+        ("acusight.checkin", "too many requests"),
+        ("zstack.heartbeat", "SYS.1011"),
+        ("agentmc.heartbeat", "rate_limit.exceeded"),
+        ("achilles.poll_tasks", "too many requests"),
+    ];
+    for (id, kind) in limited {
+        let operation = fleet.operation(id);
+        let ask = match operation.vendor {
+            Vendor::ZStack => with_key(&operation.good, Vendor::ZStack, &fleet.bound_key),
+            _ => operation.good.clone(),
+        };
+        let mut served = 0;
+        let answer = loop {
+            let answer = fleet.server.ask(&ask).await;
+            if answer.status != operation.success {
+                break answer;
+            }
+            served += 1;
+            assert!(served <= BURST, "{id} is never put off");
+        };
+        Refused::read(operation.vendor, &answer).is(429, kind);
+        assert_eq!(answer.header("retry-after"), Some("1"), "{id}");
+        if operation.vendor == Vendor::ZStack {
+            let status = fleet.server.ask(&operation.good).await.status;
+            assert_eq!(status, operation.success, "a key of the whole tenant has no bound");
+        }
+    }
+    fleet.server.clock.advance(1000);
+    let operation = fleet.operation("acusight.checkin");
+    assert_eq!(fleet.server.ask(&operation.good).await.status, operation.success, "a second later");
     fleet.server.stop().await;
 }
 

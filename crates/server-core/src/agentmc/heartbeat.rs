@@ -96,7 +96,7 @@ impl<S: Store> Core<S> {
             Hosted::Taken { host, agents, all } => {
                 self.registry.put(host.clone());
                 for agent in &agents {
-                    self.registry.put(agent.clone());
+                    self.registry.put_member(agent.clone());
                 }
                 self.registry.set_members(host.no, all.clone());
                 Ok((host, agents, all))
