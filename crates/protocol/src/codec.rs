@@ -1,5 +1,7 @@
 //! Bytes both ways: the one place where calls and replies become HTTP messages, for both roles.
 
+mod objects;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use self::objects::Objects;
 use crate::{
     Auth, Call, Endpoint, Envelope, Fault, Param, ParamPlace, Params, Refusal, Reply, Request, RetryAfter,
     Violation,
@@ -208,7 +211,7 @@ pub fn decode_reply<E: Endpoint>(
     Err(ReplyError::Refused(Refusal { status, envelope, retry_after, body: response.body().clone() }))
 }
 
-/// Reads a message, which is an object at every vendor; on failure only, reads it again to learn where.
+/// Reads a message, in which no list stands for an object; on failure only, reads it again to learn where.
 ///
 /// # Errors
 /// The first structural fault and its place.
@@ -217,11 +220,9 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Violation> {
     let text = std::str::from_utf8(bytes).map_err(|bad| {
         Violation::body("", "json.utf8", format!("is not UTF-8 at byte {}", bad.valid_up_to()))
     })?;
-    // serde would fill a struct from an array, member by member.
-    if text.trim_ascii_start().starts_with('[') {
-        return Err(Violation::body("", "json.type", "must be an object, not an array"));
-    }
-    serde_json::from_str(text).map_err(|error| locate::<T>(text, &error))
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = T::deserialize(Objects(&mut json)).and_then(|value| json.end().map(|()| value));
+    read.map_err(|error| locate::<T>(text, &error))
 }
 
 /// Finds the place and the rule of a structural fault.
@@ -232,8 +233,8 @@ fn locate<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Violati
     if !error.is_data() && !out_of_range {
         return Violation::body("", "json.syntax", format!("is not JSON: {error}"));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let Err(tracked) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let Err(tracked) = serde_path_to_error::deserialize::<_, T>(Objects(&mut json)) else {
         return Violation::body("", "json.syntax", format!("is not JSON: {error}"));
     };
     let mut pointer = String::new();
@@ -275,8 +276,7 @@ fn in_json_terms(message: &str) -> String {
         name if name.starts_with("struct ") => "an object",
         other => other,
     };
-    let found = fault.split_once(": ").map_or("an array", |(_, found)| found);
-    let found = match found {
+    let found = match fault.split_once(": ").map_or(fault, |(_, found)| found) {
         "map" => "an object",
         "sequence" => "an array",
         text if text.starts_with("string ") && text.len() > LONGEST => "a longer string",
@@ -475,7 +475,6 @@ mod tests {
         for (serde, json) in [
             ("invalid type: map, expected a string", "must be a string, not an object"),
             ("invalid type: sequence, expected struct Host", "must be an object, not an array"),
-            ("invalid length 0, expected struct Host with 5 elements", "must be an object, not an array"),
             ("invalid type: null, expected a sequence", "must be an array, not null"),
             (
                 "invalid value: integer `-1`, expected an integer (u32)",

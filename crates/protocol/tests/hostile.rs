@@ -1,15 +1,19 @@
 //! What strangers send: every operation refuses it in its vendor's words, and says which rule was broken.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fleetwire_protocol::codec::{self, ReplyError};
 use fleetwire_protocol::{
-    Endpoint, Envelope, Fault, Place, Request, Subject, Violation, Violations, achilles, acusight, agentmc,
-    for_each_endpoint, zstack,
+    Endpoint, Envelope, Fault, Place, Reply, Request, Subject, Violation, Violations, achilles, acusight,
+    agentmc, for_each_endpoint, zstack,
 };
 use http::{HeaderMap, Method, Response, StatusCode, header};
+use serde_json::Value;
 
 fn refusal<E: Endpoint>(body: &[u8]) -> (Violation, Response<Bytes>) {
     let path = |_: &str| Some("agent-1");
@@ -127,6 +131,107 @@ fn key_in_the_wrong_member_is_not_sent_back() {
     let (violation, answer) = refusal::<acusight::NotifyImage>(body.as_bytes());
     assert_eq!(violation.message, "must be an integer (i64), not a longer string");
     assert!(!String::from_utf8_lossy(answer.body()).contains(key));
+}
+
+#[test]
+fn list_of_the_members_is_no_object() {
+    let checkin = r#"{"device_id":"d","pending_requests":[{},["upload_url"]]}"#;
+    is_refused::<acusight::Checkin>(checkin.as_bytes(), "/pending_requests/1", "json.type");
+    let image = r#"{"device_id":"d","filename":"f","storage_key":"k","width":1,"height":1,
+        "annotations":[["defect"]]}"#;
+    is_refused::<acusight::NotifyImage>(image.as_bytes(), "/annotations/0", "json.type");
+    is_refused::<zstack::Heartbeat>(br#"["1.0.0",1,1,1]"#, "", "json.type");
+    let disk = r#"{"meta":{"runtime":{"name":"n","version":"1"}},"host":{"name":"h","meta":{"disk":[5,4]}}}"#;
+    is_refused::<agentmc::Heartbeat>(disk.as_bytes(), "/host/meta/disk", "json.type");
+    let system = r#"{"timestamp":"2026-03-21T14:30:00Z","status":"idle","current_task":null,
+        "system":["h","windows","amd64",1,1,1,1,1],"agent_version":"0"}"#;
+    is_refused::<achilles::Heartbeat>(system.as_bytes(), "/system", "json.type");
+
+    // A list without items would be a struct whose members are all optional.
+    let empty = br#"{"device_id":"d","pending_requests":[[]]}"#;
+    let (violation, _) = refusal::<acusight::Checkin>(empty);
+    assert_eq!(violation.place, Place::Body("/pending_requests/0".to_owned()));
+    assert_eq!(violation.message, "must be an object, not an array");
+}
+
+/// Collects the place of every object.
+fn objects(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            found.push(pointer.to_owned());
+            for (name, member) in members {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                objects(member, &format!("{pointer}/{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                objects(item, &format!("{pointer}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The places in the fixtures' messages where a list is no fault, for all that an object stands there.
+const LISTS: [&str; 6] = [
+    // Several tasks are a list (PA-3); the fault is that of its items.
+    "achilles.poll_tasks response /data",
+    // What the source does not name is not looked at.
+    "acusight.checkin request /metrics",
+    // An open object may hold anything.
+    "acusight.checkin request /pending_requests/0/payload/nested",
+    "acusight.notify_image response /quota",
+    "agentmc.heartbeat request /meta/openclaw_models_status",
+    "agentmc.heartbeat response /host/meta/runtime",
+];
+
+#[test]
+fn list_in_place_of_any_object_is_refused_where_it_stands() {
+    fn check<E: Endpoint>(unrefused: &mut BTreeSet<String>) {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(E::ID.replace('.', "/"));
+        for entry in fs::read_dir(folder).expect("a folder of fixtures") {
+            let file = entry.expect("a fixture");
+            let name = file.file_name().into_string().expect("a name in UTF-8");
+            let (body, _) = name.split_once('.').expect("the body's name");
+            // An error envelope is read as far as it can be, whatever its form.
+            if body == "error" || name.ends_with(".refused.json") {
+                continue;
+            }
+            let violation = |message: &Value| {
+                let bytes = Bytes::from(message.to_string());
+                match body {
+                    "request" => E::Request::read(&bytes).err(),
+                    _ => E::Reply::read(&Response::new(bytes)).err(),
+                }
+            };
+            let message: Value = serde_json::from_slice(&fs::read(file.path()).unwrap()).unwrap();
+            assert_eq!(violation(&message), None, "{name}");
+            let mut pointers = Vec::new();
+            objects(&message, "", &mut pointers);
+            assert!(!pointers.is_empty(), "{name}");
+            for pointer in pointers {
+                let mut message = message.clone();
+                let object = message.pointer_mut(&pointer).unwrap();
+                *object = object.as_object().unwrap().values().cloned().collect();
+                let place = Place::Body(pointer.clone());
+                let refused = violation(&message).is_some_and(|violation| {
+                    (violation.place, violation.rule) == (place, "json.type")
+                        && violation.message.ends_with("an object, not an array")
+                });
+                if !refused {
+                    unrefused.insert(format!("{} {body} {pointer}", E::ID));
+                }
+            }
+        }
+    }
+    macro_rules! visit {
+        ([$unrefused:ident] $($op:path,)*) => { $( check::<$op>(&mut $unrefused); )* };
+    }
+    let mut unrefused = BTreeSet::new();
+    for_each_endpoint!(visit!(unrefused));
+    assert_eq!(unrefused, BTreeSet::from(LISTS.map(str::to_owned)));
 }
 
 /// Every fault, with what it names.

@@ -1462,8 +1462,7 @@ async fn an_image_beyond_the_quota_is_put_off() {
 #[tokio::test]
 async fn a_key_that_is_used_too_often_is_put_off_and_another_is_not() {
     const BURST: usize = 40;
-    let mut config = Config::default();
-    config.rate = Some(Rate { per_minute: 60, burst: 40 });
+    let config = Config { rate: Some(Rate { per_minute: 60, burst: 40 }), ..Config::default() };
     let fleet = Fleet::with(config, calm()).await;
     let limited = [
         ("acusight.checkin", "too many requests"),
