@@ -69,9 +69,21 @@ fn quoted(word: &str) -> String {
 /// # Errors
 /// When cargo fails (its own words are in the error), or prints only blanks and `may_be_empty` is false.
 pub(crate) fn tree(root: &Path, args: &[&str], may_be_empty: bool) -> Result<String> {
-    let shown = format!("cargo tree {}", args.join(" "));
+    let args = [&["tree"], args].concat();
+    let text = output(root, &args)?;
+    if !may_be_empty && text.trim().is_empty() {
+        bail!("`cargo {}` printed nothing", args.join(" "));
+    }
+    Ok(text)
+}
+
+/// What a cargo command prints.
+///
+/// # Errors
+/// When cargo fails (its own words are in the error) or prints no UTF-8.
+pub(crate) fn output(root: &Path, args: &[&str]) -> Result<String> {
+    let shown = format!("cargo {}", args.join(" "));
     let output = command(root)
-        .arg("tree")
         .args(args)
         .env("CARGO_TERM_COLOR", "never")
         .stdin(Stdio::null())
@@ -80,11 +92,7 @@ pub(crate) fn tree(root: &Path, args: &[&str], may_be_empty: bool) -> Result<Str
     if !output.status.success() {
         bail!("`{shown}` ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
-    let text = String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))?;
-    if !may_be_empty && text.trim().is_empty() {
-        bail!("`{shown}` printed nothing");
-    }
-    Ok(text)
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))
 }
 
 /// The root of the workspace that `cargo xtask` was called in.
@@ -100,14 +108,20 @@ pub(crate) fn workspace_root() -> Result<PathBuf> {
 fn command(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
-    // `cargo run` describes the package xtask to us in these. Handed on, they would make build scripts which
-    // watch them (ring's does) run again each time one changes between `cargo xtask` and plain cargo.
+    clean_environment(&mut command);
+    command
+}
+
+/// Takes from a command what `cargo run` has told us of the package xtask.
+///
+/// Handed on, it would make build scripts which watch these variables (ring's does) run again each time one
+/// changes between `cargo xtask` and plain cargo.
+pub(crate) fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(describes_the_running_package) {
             command.env_remove(name);
         }
     }
-    command
 }
 
 fn describes_the_running_package(variable: &str) -> bool {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bans, cargo, cargo::Cargo, licences, snapshots};
+use crate::{bans, cargo, cargo::Cargo, check, guide, licences, package, snapshots, validator};
 
 /// What stands in place of step names to ask for both tiers.
 const FULL: &str = "full";
@@ -51,6 +51,12 @@ macro_rules! protocol_alone_with {
     };
 }
 
+macro_rules! client_alone_with {
+    ($vendor:literal) => {
+        Cargo::new(&["check", "-p", "fleetwire-client", "--no-default-features", "--features", $vendor])
+    };
+}
+
 macro_rules! protocol_tests_with {
     ($feature:literal) => {
         Cargo {
@@ -88,6 +94,12 @@ const STEPS: &[Step] = &[
         action: Action::Check(bans::check),
     },
     Step {
+        name: "check",
+        tier: Tier::First,
+        what: "sources, committed and generated documents agree",
+        action: Action::Check(check::step),
+    },
+    Step {
         name: "test",
         tier: Tier::First,
         what: "all tests; no orphan or undecided snapshot",
@@ -99,13 +111,17 @@ const STEPS: &[Step] = &[
     Step {
         name: "features",
         tier: Tier::First,
-        what: "the protocol with each vendor alone, with none, and with serde_json as dependents may have it",
+        what: "protocol and client with each vendor alone, and serde_json as dependents may have it",
         action: Action::Commands(&[
             protocol_alone_with!(),
             protocol_alone_with!("acusight"),
             protocol_alone_with!("zstack"),
             protocol_alone_with!("agentmc"),
             protocol_alone_with!("achilles"),
+            client_alone_with!("acusight"),
+            client_alone_with!("zstack"),
+            client_alone_with!("agentmc"),
+            client_alone_with!("achilles"),
             protocol_tests_with!("serde_json/arbitrary_precision"),
             protocol_tests_with!("serde_json/preserve_order"),
         ]),
@@ -126,6 +142,18 @@ const STEPS: &[Step] = &[
         action: Action::Check(licences::check),
     },
     Step {
+        name: "package",
+        tier: Tier::First,
+        what: "every crate builds from its package alone, which has its README and its licences",
+        action: Action::Check(package::check),
+    },
+    Step {
+        name: "consumer",
+        tier: Tier::First,
+        what: "a project outside the workspace uses one vendor and carries nothing else",
+        action: Action::Check(package::check_consumer),
+    },
+    Step {
         name: "demo",
         tier: Tier::First,
         what: "the demo of the README runs to its end",
@@ -139,6 +167,24 @@ const STEPS: &[Step] = &[
             args: &["test", "--release", "-p", "fleetwire-protocol", "--all-features"],
             env: &[("INSTA_UPDATE", "no"), ("PROPTEST_CASES", "20000")],
         }]),
+    },
+    Step {
+        name: "validator",
+        tier: Tier::Second,
+        what: "the generated OpenAPI documents are valid, says a validator that is not ours",
+        action: Action::Check(validator::check),
+    },
+    Step {
+        name: "guide",
+        tier: Tier::Second,
+        what: "an operation can be added as docs/add-an-operation.md says, by five touches and no other",
+        action: Action::Check(guide::check),
+    },
+    Step {
+        name: "packaged",
+        tier: Tier::Second,
+        what: "cargo makes and verifies the packages in a folder that it has never seen",
+        action: Action::Check(package::verify),
     },
 ];
 

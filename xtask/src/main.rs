@@ -3,10 +3,14 @@
 
 mod bans;
 mod cargo;
+mod check;
 mod ci;
 mod files;
+mod guide;
 mod licences;
+mod package;
 mod snapshots;
+mod validator;
 
 use std::process::ExitCode;
 
@@ -23,14 +27,21 @@ struct Cli {
 enum Command {
     /// Run the checks that every change must pass.
     Ci(ci::Args),
+    /// Write the generated documents: OpenAPI, JSON Schema, the rules, the README's table of operations.
+    Generate(check::GenerateArgs),
+    /// Reconcile the source, committed and generated documents, and write nothing: exits with 0 when they
+    /// agree, 4 when committed files are stale, 1 when something is broken.
+    Check(check::CheckArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Ci(args) => ci::run(&args),
+        Command::Ci(args) => ci::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Generate(args) => check::generate(args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::check(args),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -33,10 +33,14 @@ pub trait Auth: Send + Sync + 'static {
 /// One header of a set of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthHeader {
+    /// The name of the security scheme, the source's where it has one.
+    pub scheme: &'static str,
     /// The header's name, as the source writes it.
     pub name: &'static str,
     /// What its value looks like.
     pub format: &'static str,
+    /// What it says.
+    pub description: &'static str,
     /// Whether the value must stay secret.
     pub secret: bool,
 }
@@ -44,14 +48,24 @@ pub struct AuthHeader {
 impl AuthHeader {
     /// A header that carries a secret.
     #[must_use]
-    pub const fn secret(name: &'static str, format: &'static str) -> Self {
-        Self { name, format, secret: true }
+    pub const fn secret(
+        scheme: &'static str,
+        name: &'static str,
+        format: &'static str,
+        description: &'static str,
+    ) -> Self {
+        Self { scheme, name, format, description, secret: true }
     }
 
     /// A header that goes with a secret one.
     #[must_use]
-    pub const fn plain(name: &'static str, format: &'static str) -> Self {
-        Self { name, format, secret: false }
+    pub const fn plain(
+        scheme: &'static str,
+        name: &'static str,
+        format: &'static str,
+        description: &'static str,
+    ) -> Self {
+        Self { scheme, name, format, description, secret: false }
     }
 }
 

@@ -1,4 +1,24 @@
 //! Bytes both ways: the one place where calls and replies become HTTP messages, for both roles.
+//!
+#![cfg_attr(feature = "zstack", doc = "```")]
+#![cfg_attr(not(feature = "zstack"), doc = "```ignore")]
+//! use chrono::DateTime;
+//! use fleetwire_protocol::zstack::{Agent, AgentPath, BearerToken, Heartbeat, HeartbeatRequest};
+//! use fleetwire_protocol::{Call, Fault, Subject, codec};
+//!
+//! let token = BearerToken::from("zsk_00ff");
+//! let call = Call::<Heartbeat>::with(AgentPath::new("a-1"), HeartbeatRequest::new("1.2.3", 60, 1, 2));
+//! let request = codec::encode("https://host", &token, DateTime::UNIX_EPOCH, &call).unwrap();
+//! assert_eq!(request.uri(), "https://host/api/v1/agents/a-1/heartbeat");
+//!
+//! let segment = |name: &str| (name == "uuid").then_some("a-1");
+//! let read = codec::decode::<Heartbeat>(segment, None, request.headers(), request.body()).unwrap();
+//! assert_eq!(read.body, call.body);
+//!
+//! let answer = codec::encode_reply::<Heartbeat>(Err(Fault::Unknown(Subject::Agent)));
+//! assert_eq!(answer.status(), 404);
+//! assert!(codec::decode_reply::<Heartbeat>(&answer).is_err());
+//! ```
 
 mod objects;
 

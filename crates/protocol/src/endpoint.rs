@@ -23,6 +23,10 @@ pub trait Endpoint: Sized + Send + Sync + 'static {
     const ID: &'static str;
     /// The source's own operation id, where it has one.
     const OPERATION_ID: Option<&'static str> = None;
+    /// What the operation does, in a line for people.
+    const SUMMARY: &'static str = Self::ID;
+    /// The group that the source puts it in.
+    const TAG: &'static str = <Self::Vendor as Vendor>::NAME;
     /// The method of the request line.
     const METHOD: Method;
     /// The path below the vendor's base, parameters in braces.
@@ -52,6 +56,9 @@ pub trait Vendor: Send + Sync + 'static {
     const NAME: &'static str;
     /// Path between a server's address and the paths of the operations.
     const BASE: &'static str;
+    /// The address of the vendor's own service, the base included; a name in braces where every customer has
+    /// one of its own.
+    const ADDRESS: &'static str;
     /// The envelope of answers to requests that reach no operation.
     type Error: Envelope;
 

@@ -4,6 +4,26 @@
 //! reply and error envelope stand in one file and nowhere else. [`for_each_endpoint!`] is the one list of
 //! them. [`codec`] turns calls and replies into bytes and back, for both roles.
 //!
+#![cfg_attr(feature = "acusight", doc = "```")]
+#![cfg_attr(not(feature = "acusight"), doc = "```ignore")]
+//! use fleetwire_protocol::{Endpoint, acusight, for_each_endpoint};
+//!
+//! assert_eq!(acusight::Checkin::PATH, "/core/agent/checkin");
+//! macro_rules! request_lines {
+//!     ([] $($op:path,)*) => { vec![$(format!("{} {}", <$op>::METHOD, <$op>::PATH)),*] };
+//! }
+//! let lines = for_each_endpoint!(request_lines!());
+//! assert!(lines.contains(&"POST /core/agent/checkin".to_owned()));
+//! ```
+//!
+//! # Features
+//! * `acusight`, `zstack`, `agentmc`, `achilles`: the vendors' operations; `all-vendors` (default) is all.
+//! * `schema`: `schemars::JsonSchema` of every wire type, in both contracts: what is written, what is read.
+//! * `openapi`: `utoipa::ToSchema` of every wire type, converted from that schema. Brings `schema`.
+//! * `arbitrary`: proptest strategies of every message.
+//!
+//! An agent of one vendor switches the default off: schemars, utoipa and proptest are then not in its tree.
+//!
 //! # Invariants
 //! * No async, no IO, no clock, no randomness: where a time is needed it is an argument.
 //! * Every status code is chosen here, from a [`Fault`], by the vendor's [`Envelope`] or its endpoint.

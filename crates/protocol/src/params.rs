@@ -22,6 +22,8 @@ pub struct Param {
     pub place: ParamPlace,
     /// Whether a request without it is refused.
     pub required: bool,
+    /// What it says.
+    pub description: &'static str,
 }
 
 /// What a request carries besides its body and its credentials.
@@ -51,13 +53,13 @@ impl Params for () {
 #[cfg(any(feature = "zstack", feature = "agentmc", feature = "achilles"))]
 macro_rules! params {
     ($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[$field_meta:meta])* $need:ident $place:ident $wire:literal => $field:ident: $type:ty,)+
+        $($(#[doc = $doc:literal])+ $need:ident $place:ident $wire:literal => $field:ident: $type:ty,)+
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $crate::params::params!(@type $need $type),)+
+            $($(#[doc = $doc])+ pub $field: $crate::params::params!(@type $need $type),)+
         }
 
         impl $crate::Params for $name {
@@ -66,6 +68,7 @@ macro_rules! params {
                     name: $wire,
                     place: $crate::ParamPlace::$place,
                     required: $crate::params::params!(@required $need),
+                    description: concat!($($doc),+),
                 },)+
             ];
             fn write(&self, put: &mut dyn FnMut(&'static $crate::Param, &str)) {

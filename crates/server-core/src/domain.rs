@@ -1,4 +1,13 @@
 //! The one domain behind the four dialects.
+//!
+//! ```
+//! use fleetwire_server_core::domain::{Observation, Vendor};
+//!
+//! assert_eq!(Vendor::ALL.map(Vendor::as_str), ["acusight", "zstack", "agentmc", "achilles"]);
+//! // What an agent says of itself; what it does not say stays as it was.
+//! let seen = Observation { version: Some("1.2.3".to_owned()), ..Observation::default() };
+//! assert!(seen.facts.is_empty());
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;

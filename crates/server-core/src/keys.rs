@@ -2,6 +2,14 @@
 //!
 //! Keys are 256 random bits, so that a plain SHA-256 keeps them as safe as a slow hash would; a lookup by
 //! digest tells an attacker nothing about the key through time, since digests cannot be steered.
+//!
+//! ```
+//! use fleetwire_server_core::keys::{Digest, hex, unhex};
+//!
+//! let stored = Digest::of("ak_00ff");
+//! assert!(stored.matches(&Digest::of("ak_00ff")) && !stored.matches(&Digest::of("ak_00fe")));
+//! assert_eq!(unhex(&hex(&stored.0)), Some(stored.0));
+//! ```
 
 use std::fmt;
 

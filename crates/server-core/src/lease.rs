@@ -1,4 +1,16 @@
 //! Liveness, apart from everything else: renewed in memory at every check-in, written behind in batches.
+//!
+//! ```
+//! use chrono::{DateTime, TimeDelta, Utc};
+//! use fleetwire_server_core::domain::Vendor;
+//! use fleetwire_server_core::lease::{Cadence, Liveness, liveness};
+//!
+//! let cadence = Cadence::default_of(Vendor::Acusight);
+//! let seen = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1);
+//! let after = |seconds| liveness(seen + TimeDelta::seconds(seconds), Some(seen), &cadence, None);
+//! assert_eq!(after(30), Liveness::Online);
+//! assert_eq!(after(3600), Liveness::Offline);
+//! ```
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -4,6 +4,21 @@
 //! an operator may do ([`operator`]). It keeps liveness in memory ([`lease`]) and everything else in a
 //! [`store::Store`].
 //!
+//! ```
+//! use std::sync::Arc;
+//! use fleetwire_server_core::{Clock, Config, Core, Entropy, store::MemoryStore};
+//!
+//! # async fn start(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<(), Box<dyn std::error::Error>> {
+//! let (core, operator) = Core::start(MemoryStore::default(), clock, entropy, Config::default()).await?;
+//! // The operator's token of a first start is shown this once; the store keeps its digest.
+//! let tenant = operator.and_then(|token| core.operator_tenant(&token));
+//! assert!(tenant.is_some());
+//! // Liveness is written behind: every second or so, and once at the end.
+//! core.flush().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Invariants
 //! * No sockets, no SQL, no HTTP framework; time and randomness are arguments ([`Clock`], [`Entropy`]).
 //! * No HTTP status is chosen here: a handler fails with a `Fault`, and the protocol puts it into words.

@@ -1,4 +1,25 @@
 //! What an operator may see and do, whichever dialect an agent speaks.
+//!
+//! ```
+//! use fleetwire_server_core::domain::{DEFAULT_TENANT, Kind, Vendor};
+//! use fleetwire_server_core::operator::{OperatorError, Registration};
+//! use fleetwire_server_core::{Core, store::Store};
+//!
+//! # async fn register<S: Store>(core: &Core<S>) -> Result<String, OperatorError> {
+//! let wish = Registration {
+//!     vendor: Vendor::Acusight,
+//!     kind: Kind::Agent,
+//!     no: None,
+//!     id: Some("cam-1".to_owned()),
+//!     name: Some("gate camera".to_owned()),
+//!     facts: serde_json::Map::new(),
+//!     labels: [("site".to_owned(), "north".to_owned())].into(),
+//! };
+//! let (view, key) = core.register(DEFAULT_TENANT, wish).await?;
+//! assert_eq!(view.agent.name, "gate camera");
+//! # Ok(key)
+//! # }
+//! ```
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1186,7 +1186,7 @@ async fn an_assigned_model_is_asked_for_until_the_device_runs_it<K: Shelf>(mut w
     assert!(matches!(action.id, Some(IntOrText::Int(_))));
     assert_eq!(action.device_id, Some(device.id.into()));
     assert_eq!(action.download_url.as_deref(), Some("https://downloads.example/new"));
-    assert_eq!(action.file_ext.as_deref(), Some(".onnx"));
+    assert_eq!(action.file_ext, Some(".onnx".into()));
     assert_eq!(action.label_map.as_ref().map(|map| map.as_str()), Some(r#"{"0":"defect"}"#));
 
     world.lose(Lost::Answer);

@@ -1,5 +1,16 @@
 //! The embedded store of a fleet server: one SQLite file.
 //!
+//! ```
+//! use fleetwire_server_core::store::{Directory, StoreError};
+//! use fleetwire_store_sqlite::SqliteStore;
+//!
+//! # async fn look() -> Result<(), StoreError> {
+//! let store = SqliteStore::open("fleet.sqlite")?;
+//! assert!(store.agent(1).await?.is_none());
+//! store.close()
+//! # }
+//! ```
+//!
 //! # Invariants
 //! * One writer: a single thread owns the only connection that writes. What waits for it is committed as one
 //!   group, so that many requests share one wait for the disk; a request that fails within a group, or panics,

@@ -1,4 +1,11 @@
 //! What Acusight's operations ask beyond their types.
+//!
+//! ```
+//! use fleetwire_validation::acusight::reaches_over_edge;
+//!
+//! assert!(!reaches_over_edge([0.5, 0.5, 1.0, 1.0]));
+//! assert!(reaches_over_edge([0.05, 0.5, 0.2, 1.0]));
+//! ```
 
 use fleetwire_protocol::Call;
 use fleetwire_protocol::acusight::{Checkin, NotifyImage};

@@ -26,3 +26,6 @@ impl<T: Default> Default for Answer<T> {
         Self::new(T::default())
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(@<T> Answer<T>);

@@ -45,10 +45,20 @@ pub struct PresentedAgent {
 #[derive(Debug, Clone, Copy)]
 pub struct AgentAuth;
 
-const KEY: AuthHeader = AuthHeader::secret("X-Agent-Key", "ak_<64 hex>");
-const BEARER: AuthHeader = AuthHeader::secret("Authorization", "Bearer ak_<64 hex>");
-const ID: AuthHeader = AuthHeader::plain("X-Agent-ID", "<agent id>");
-const TIMESTAMP: AuthHeader = AuthHeader::plain("X-Request-Timestamp", "<RFC 3339, UTC>");
+const KEY: AuthHeader = AuthHeader::secret("AgentKey", "X-Agent-Key", "ak_<64 hex>", "The agent's key.");
+const BEARER: AuthHeader = AuthHeader::secret(
+    "AgentKeyBearer",
+    "Authorization",
+    "Bearer ak_<64 hex>",
+    "The agent's key as a bearer token, the deployed form (PA-1).",
+);
+const ID: AuthHeader = AuthHeader::plain("AgentId", "X-Agent-ID", "<agent id>", "The agent's id.");
+const TIMESTAMP: AuthHeader = AuthHeader::plain(
+    "RequestTimestamp",
+    "X-Request-Timestamp",
+    "<RFC 3339, UTC>",
+    "When the request was written, by the agent's clock.",
+);
 
 impl Auth for AgentAuth {
     type Credentials = AgentCredentials;

@@ -20,6 +20,8 @@ impl Endpoint for CheckUpdate {
     type Reply = JsonReading204<Answer<OrNull<UpdateInfo>>>;
     type Error = ErrorReply;
     const ID: &'static str = "achilles.check_update";
+    const SUMMARY: &'static str = "An agent asks whether there is a newer version of it";
+    const TAG: &'static str = "Agent Device Endpoints";
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/api/agent/update";
     const SOURCE: Source = Source::new("achilles-agent-device", "Check for Updates");
@@ -66,3 +68,6 @@ impl UpdateInfo {
         }
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(UpdateInfo);

@@ -20,6 +20,8 @@ impl Endpoint for Enroll {
     type Reply = Json<Answer<EnrollData>, 201>;
     type Error = ErrorReply;
     const ID: &'static str = "achilles.enroll";
+    const SUMMARY: &'static str = "A new agent trades a token for an id and a key";
+    const TAG: &'static str = "Agent Device Endpoints";
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/api/agent/enroll";
     const SOURCE: Source = Source::new("achilles-agent-device", "Enroll");
@@ -146,3 +148,6 @@ impl EnrollData {
         named.filter(|key| !key.is_empty())
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(EnrollRequest, EnrollData);

@@ -69,3 +69,6 @@ impl Envelope for ErrorReply {
         }
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(ErrorReply, ErrorDetail);

@@ -19,6 +19,8 @@ impl Endpoint for Heartbeat {
     type Reply = Json<Answer<HeartbeatData>>;
     type Error = ErrorReply;
     const ID: &'static str = "achilles.heartbeat";
+    const SUMMARY: &'static str = "An agent reports its state and its machine's load";
+    const TAG: &'static str = "Agent Device Endpoints";
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/api/agent/heartbeat";
     const SOURCE: Source = Source::new("achilles-agent-device", "Heartbeat");
@@ -328,3 +330,6 @@ impl HeartbeatData {
         Self { acknowledged: true, server_time, new_api_key: None }
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(HeartbeatRequest, SystemMetrics, ReconnectContext, SystemAtFailure, HeartbeatData);

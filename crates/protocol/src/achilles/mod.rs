@@ -9,6 +9,15 @@
 //! * Enrolment answers with two names for the key and two for the public key (PA-2).
 //! * A poll answers one task, not a list, or 204 (PA-3).
 //! * Members that are null when empty stand beside members that must be absent (PA-7).
+//!
+//! ```
+//! use fleetwire_protocol::achilles::{AgentCredentials, TaskStatus};
+//!
+//! // Keys never show themselves.
+//! let credentials = AgentCredentials::new("agent-1", "ak_00ff");
+//! assert!(!format!("{credentials:?}").contains("00ff"));
+//! assert_eq!(TaskStatus::from("assigned"), TaskStatus::Assigned);
+//! ```
 
 mod answer;
 mod auth;
@@ -47,6 +56,7 @@ impl Vendor for Achilles {
     const ID: &'static str = "achilles";
     const NAME: &'static str = "ProjectAchilles";
     const BASE: &'static str = "";
+    const ADDRESS: &'static str = "{server_url}";
     type Error = ErrorReply;
 
     // The deployed server asks for credentials before it looks at the route.

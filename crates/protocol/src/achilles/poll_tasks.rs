@@ -19,6 +19,8 @@ impl Endpoint for PollTasks {
     type Reply = JsonOr204<Answer<OneOrMany<Task>>>;
     type Error = ErrorReply;
     const ID: &'static str = "achilles.poll_tasks";
+    const SUMMARY: &'static str = "An agent asks for work";
+    const TAG: &'static str = "Agent Device Endpoints";
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/api/agent/tasks";
     const SOURCE: Source = Source::new("achilles-agent-device", "Poll Tasks");

@@ -21,6 +21,8 @@ impl Endpoint for ReportResult {
     type Reply = Repeatable<ResultAnswer>;
     type Error = ErrorReply;
     const ID: &'static str = "achilles.report_result";
+    const SUMMARY: &'static str = "An agent reports what came of a task";
+    const TAG: &'static str = "Agent Device Endpoints";
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/api/agent/tasks/{id}/result";
     const SOURCE: Source = Source::new("achilles-agent-device", "Report Result");
@@ -155,6 +157,10 @@ pub struct BundleResults {
     pub failed_controls: i64,
     /// The controls; null reads as none (PA-10).
     #[serde(default, deserialize_with = "null_as_default")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "crate::wire::schema::NullAsDefault<Vec<BundleControl>>")
+    )]
     // A control holds fifteen members: the usual hundred of them make for slow tests and show nothing more.
     #[cfg_attr(
         feature = "arbitrary",
@@ -188,9 +194,11 @@ pub struct BundleControl {
     pub subcategory: String,
     /// Its techniques; null reads as none (PA-10).
     #[serde(default, deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<String>>"))]
     pub techniques: Vec<String>,
     /// Its tactics; null reads as none (PA-10).
     #[serde(default, deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<String>>"))]
     pub tactics: Vec<String>,
     /// What was expected.
     pub expected: String,
@@ -232,3 +240,6 @@ impl MarksRepeats for ResultAnswer {
         self.idempotent == Some(true)
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(TaskResultRequest, BundleResults, BundleControl, ResultAnswer);

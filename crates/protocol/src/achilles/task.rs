@@ -16,6 +16,7 @@ use crate::wire::{Number, Timestamp, int, null_as_default, one_or_many};
 pub struct Task {
     /// Its id; `task_id` in an early design (PA-22).
     #[serde(alias = "task_id")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-aliases" = ["task_id"])))]
     pub id: TaskId,
     /// The agent that is to do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +49,7 @@ pub struct Task {
     pub notes: Option<String>,
     /// The note's earlier forms.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<NoteRevision>>"))]
     pub notes_history: Vec<NoteRevision>,
     /// When it was made; SQL text at the deployed server (PA-11).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,6 +181,7 @@ pub struct TaskPayload {
     pub execution_timeout: Option<u64>,
     /// Arguments of the binary or command.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<String>>"))]
     pub arguments: Vec<String>,
     /// What the test is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,18 +224,23 @@ pub struct TaskMetadata {
     pub complexity: Option<String>,
     /// Its techniques.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<String>>"))]
     pub techniques: Vec<String>,
     /// Its tactics.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<String>>"))]
     pub tactics: Vec<String>,
     /// What it aims at: one text or a list (PA-22).
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::ListReadFromOne<String>"))]
     pub target: Vec<String>,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<String>>"))]
     pub tags: Vec<String>,
     /// Its integrations.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<String>>"))]
     pub integrations: Vec<String>,
     /// Its score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,3 +292,6 @@ pub struct NoteRevision {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<Timestamp>,
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(Task, TaskPayload, TaskMetadata, TaskResult, NoteRevision);

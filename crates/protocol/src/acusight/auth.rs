@@ -15,7 +15,8 @@ crate::secret! {
 #[derive(Debug, Clone, Copy)]
 pub struct DeviceKeyAuth;
 
-const HEADER: AuthHeader = AuthHeader::secret("X-Device-Key", "adk_<hex>");
+const HEADER: AuthHeader =
+    AuthHeader::secret("DeviceKeyAuth", "X-Device-Key", "adk_<hex>", "The key of the device.");
 
 impl Auth for DeviceKeyAuth {
     type Credentials = DeviceKey;

@@ -19,6 +19,8 @@ impl Endpoint for Checkin {
     type Reply = Json<CheckinResponse>;
     type Error = ErrorMap;
     const ID: &'static str = "acusight.checkin";
+    const SUMMARY: &'static str = "A device reports in and gets the actions that wait for it";
+    const TAG: &'static str = "Devices & provisioning";
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/core/agent/checkin";
     const SOURCE: Source = Source::new("acusight-agent-heartbeat", "#/paths/~1core~1agent~1checkin/post");
@@ -55,6 +57,10 @@ pub struct CheckinRequest {
     ///
     /// Origin: `handlers.CheckinRequest.pending_requests`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "crate::wire::schema::NullAsDefault<Vec<DeviceRequest>>")
+    )]
     pub pending_requests: Vec<DeviceRequest>,
     /// How the device is. Optional; the source lists no words.
     ///
@@ -98,22 +104,59 @@ pub struct DeviceRequest {
 
 /// The answer to a check-in.
 ///
+/// The vendor's other check-in puts the actions into an envelope, `data.actions`; they are read from there too
+/// (AC-1).
+///
 /// Origin: `acusight-agent-heartbeat`, `#/components/schemas/handlers.CheckinResponse`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "handlers.CheckinResponse"))]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+#[serde(from = "AnyCheckinResponse")]
 #[non_exhaustive]
 pub struct CheckinResponse {
     /// The actions that wait for the device. Not required: absent and null mean none (AC-8). Always written.
     ///
     /// Origin: `handlers.CheckinResponse.pending_actions`.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub pending_actions: Vec<DeviceAction>,
     /// Whether the check-in was taken. Not required; the status decides.
     ///
     /// Origin: `handlers.CheckinResponse.success`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<bool>,
+}
+
+/// Either shape of the answer to a check-in.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct AnyCheckinResponse {
+    /// The actions that wait for the device.
+    #[serde(default, deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<DeviceAction>>"))]
+    pending_actions: Vec<DeviceAction>,
+    /// Whether the check-in was taken; the status decides.
+    #[serde(default)]
+    success: Option<bool>,
+    /// The envelope of the vendor's other check-in (AC-1).
+    #[serde(default)]
+    data: Option<EnvelopedActions>,
+}
+
+/// The envelope of the vendor's other check-in.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct EnvelopedActions {
+    /// The actions that wait for the device.
+    #[serde(default, deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<DeviceAction>>"))]
+    actions: Vec<DeviceAction>,
+}
+
+impl From<AnyCheckinResponse> for CheckinResponse {
+    fn from(answer: AnyCheckinResponse) -> Self {
+        let mut pending_actions = answer.pending_actions;
+        pending_actions.extend(answer.data.map(|data| data.actions).unwrap_or_default());
+        Self { pending_actions, success: answer.success }
+    }
 }
 
 impl CheckinResponse {
@@ -137,6 +180,14 @@ pub struct DeviceAction {
     ///
     /// Origin: `models.DeviceAction.id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::wire::schema::IntReadFromText>"))]
+    // The text is read and never written.
+    #[cfg_attr(
+        feature = "arbitrary",
+        proptest(
+            strategy = "proptest::option::of(proptest::strategy::Strategy::prop_map(proptest::arbitrary::any::<i64>(), IntOrText::Int))"
+        )
+    )]
     pub id: Option<IntOrText>,
     /// The device meant.
     ///
@@ -173,11 +224,11 @@ pub struct DeviceAction {
     /// Origin: `models.DeviceAction.download_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download_url: Option<String>,
-    /// The ending of its file: `.pt`, `.onnx`, `.tflite`, `.synap`.
+    /// The ending of its file.
     ///
-    /// Origin: `models.DeviceAction.file_ext`.
+    /// Origin: `models.DeviceAction.file_ext`, words in prose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file_ext: Option<String>,
+    pub file_ext: Option<FileExt>,
     /// The names of its classes: a string, probably with JSON in it.
     ///
     /// Origin: `models.DeviceAction.label_map`.
@@ -220,5 +271,40 @@ crate::open_enum! {
         Pending = "pending",
         /// Done.
         Completed = "completed",
+    }
+}
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(CheckinRequest, DeviceRequest, CheckinResponse, DeviceAction);
+
+crate::open_enum! {
+    /// The ending of a model's file. Origin: prose of `models.DeviceAction.file_ext`.
+    pub enum FileExt {
+        /// PyTorch.
+        Pt = ".pt",
+        /// ONNX.
+        Onnx = ".onnx",
+        /// TensorFlow Lite.
+        Tflite = ".tflite",
+        /// Synaptics.
+        Synap = ".synap",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::from_json;
+
+    #[test]
+    fn actions_are_read_from_the_envelope_of_the_other_check_in() {
+        let enveloped = br#"{"success":true,"data":{"actions":[{"id":7,"type":"model_update"}]}}"#;
+        let plain = br#"{"success":true,"pending_actions":[{"id":7,"type":"model_update"}]}"#;
+        let read = |text: &[u8]| from_json::<CheckinResponse>(text).unwrap();
+        assert_eq!(read(enveloped), read(plain));
+        assert_eq!(read(enveloped).pending_actions.len(), 1);
+        for none in [&br#"{"data":null}"#[..], br#"{"data":{}}"#, br#"{"data":{"actions":null}}"#] {
+            assert!(read(none).pending_actions.is_empty());
+        }
     }
 }

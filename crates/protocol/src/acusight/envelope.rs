@@ -16,7 +16,6 @@ use crate::{Envelope, Fault};
 /// Origin: `acusight-agent-heartbeat`, `#/paths/~1core~1agent~1checkin/post/responses/400`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transparent))]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
 pub struct ErrorMap(pub BTreeMap<String, String>);
 
@@ -51,6 +50,24 @@ impl<'de> Deserialize<'de> for ErrorMap {
             }
         }
         deserializer.deserialize_map(MapVisitor)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for ErrorMap {
+    // The source has no name for it.
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ErrorMap".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        if generator.contract().is_serialize() {
+            schemars::json_schema!({ "type": "object", "additionalProperties": { "type": "string" } })
+        } else {
+            schemars::json_schema!({ "type": "object", "additionalProperties": true })
+        }
     }
 }
 
@@ -92,3 +109,6 @@ impl Envelope for ErrorMap {
         self.0.get("error").or_else(|| self.0.get("message")).or_else(first).map(String::as_str)
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(ErrorMap);

@@ -8,6 +8,20 @@
 //! * Nothing in an action or an annotation is required, and a Go server sends null for an empty list.
 //! * An action's id is an integer here and a string on older pages (AC-3).
 //! * A device that the key does not cover is 404 on check-in and 400 on notify.
+//!
+//! ```
+//! use fleetwire_protocol::acusight::{ActionKind, CheckinRequest, CheckinResponse};
+//!
+//! let mut request = CheckinRequest::new("ABCD:1234");
+//! request.status = Some("healthy".to_owned());
+//! assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"device_id":"ABCD:1234","status":"healthy"}"#);
+//!
+//! let answer = r#"{"pending_actions":[{"id":7,"type":"model_update"},{"type":"reboot"}],"success":true}"#;
+//! let answer: CheckinResponse = serde_json::from_str(answer).unwrap();
+//! assert_eq!(answer.pending_actions[0].kind, Some(ActionKind::ModelUpdate));
+//! // A word that no source lists is kept.
+//! assert_eq!(answer.pending_actions[1].kind.as_ref().map(ActionKind::as_str), Some("reboot"));
+//! ```
 
 mod auth;
 mod checkin;
@@ -16,7 +30,7 @@ mod notify_image;
 
 pub use auth::{DeviceKey, DeviceKeyAuth};
 pub use checkin::{
-    ActionKind, ActionStatus, Checkin, CheckinRequest, CheckinResponse, DeviceAction, DeviceRequest,
+    ActionKind, ActionStatus, Checkin, CheckinRequest, CheckinResponse, DeviceAction, DeviceRequest, FileExt,
 };
 pub use envelope::ErrorMap;
 pub use notify_image::{AnnotationData, ImageNotificationRequest, ImageNotificationResponse, NotifyImage};
@@ -31,6 +45,7 @@ impl Vendor for Acusight {
     const ID: &'static str = "acusight";
     const NAME: &'static str = "Acusight";
     const BASE: &'static str = "/api";
+    const ADDRESS: &'static str = "https://acusight.io/api";
     type Error = ErrorMap;
 }
 

@@ -19,6 +19,8 @@ impl Endpoint for NotifyImage {
     type Reply = Json<ImageNotificationResponse, 201>;
     type Error = ErrorMap;
     const ID: &'static str = "acusight.notify_image";
+    const SUMMARY: &'static str = "A device says that it has uploaded an image";
+    const TAG: &'static str = "Datasets & data";
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/data/agent/images/notify";
     const SOURCE: Source = Source::new("acusight-image-notify", "#/paths/~1data~1agent~1images~1notify/post");
@@ -76,6 +78,10 @@ pub struct ImageNotificationRequest {
     ///
     /// Origin: `handlers.ImageNotificationRequest.annotations`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "crate::wire::schema::NullAsDefault<Vec<AnnotationData>>")
+    )]
     pub annotations: Vec<AnnotationData>,
     /// The model that found it. Optional.
     ///
@@ -221,3 +227,6 @@ impl ImageNotificationResponse {
         }
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(ImageNotificationRequest, AnnotationData, ImageNotificationResponse);

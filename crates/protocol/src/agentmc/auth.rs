@@ -16,7 +16,8 @@ crate::secret! {
 #[derive(Debug, Clone, Copy)]
 pub struct ApiKeyAuth;
 
-const HEADER: AuthHeader = AuthHeader::secret("X-Api-Key", "cc_<key>");
+const HEADER: AuthHeader =
+    AuthHeader::secret("ApiKeyAuth", "X-Api-Key", "cc_<key>", "The key of a host or a team.");
 
 impl Auth for ApiKeyAuth {
     type Credentials = ApiKey;

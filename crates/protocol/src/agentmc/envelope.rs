@@ -13,7 +13,6 @@ use crate::{Envelope, Fault, codec};
 /// Origin: `agentmc-heartbeat-openapi`, `#/components/schemas/ApiError`. A bare `{code, message}`, which the
 /// vendor's client tolerates, is read too.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
 #[non_exhaustive]
 pub struct ApiError {
@@ -46,6 +45,29 @@ impl<'de> Deserialize<'de> for ApiError {
             None => Value::Object(members),
         };
         ApiErrorBody::deserialize(body).map(|error| Self { error }).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for ApiError {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ApiError".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let bare = generator.subschema_for::<ApiErrorBody>();
+        let mut schema = schemars::json_schema!({
+            "description": "The error envelope.\n\nOrigin: `agentmc-heartbeat-openapi`, `#/components/schemas/ApiError`.",
+            "type": "object",
+            "properties": { "error": bare },
+            "required": ["error"],
+        });
+        if generator.contract().is_deserialize() {
+            let wrapped = json!({ "required": ["error"] });
+            let bare = json!({ "allOf": [bare], "not": { "required": ["error"] } });
+            schema.insert("anyOf".to_owned(), json!([wrapped, bare]));
+            schema.remove("required");
+        }
+        schema
     }
 }
 
@@ -107,3 +129,6 @@ impl Envelope for ApiError {
         self.error.details.as_ref()?.get("retry_after")?.as_u64().map(Duration::from_secs)
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(ApiErrorBody, ApiError);

@@ -23,6 +23,8 @@ impl Endpoint for Heartbeat {
     type Error = ApiError;
     const ID: &'static str = "agentmc.heartbeat";
     const OPERATION_ID: Option<&'static str> = Some("agentHeartbeat");
+    const SUMMARY: &'static str = "A host reports itself and the agent that runs on it";
+    const TAG: &'static str = "Agents";
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/agents/heartbeat";
     // The newer generation's path for the same request (AM-1).
@@ -76,11 +78,16 @@ pub struct HeartbeatRequest {
     ///
     /// Origin: the vendor's newer document (AM-5).
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<AgentReport>>"))]
     pub agents: Vec<AgentReport>,
     /// What became of commands that the server gave the host. Absent and null mean nothing to tell.
     ///
     /// Origin: the vendor's newer document.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "crate::wire::schema::NullAsDefault<Vec<RuntimeUpdate>>")
+    )]
     pub host_runtime_updates: Vec<RuntimeUpdate>,
 }
 
@@ -129,6 +136,10 @@ pub struct RuntimeMeta {
     ///
     /// Origin: `meta.models`.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "crate::wire::schema::NullAsDefault<Vec<TextOr<FreeMap>>>")
+    )]
     pub models: Vec<TextOr<FreeMap>>,
     /// Tokens read, at least 0.
     ///
@@ -312,10 +323,9 @@ impl RuntimeMeta {
     }
 }
 
-/// A runtime's name and version.
+/// The runtime of an agent.
 ///
-/// Origin: `agentmc-heartbeat-openapi`, `meta.runtime` and `host.meta.runtime` (which has neither build nor
-/// mode).
+/// Origin: `agentmc-heartbeat-openapi`, `meta.runtime`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
@@ -323,11 +333,11 @@ impl RuntimeMeta {
 pub struct Runtime {
     /// Its name, at most 120 characters. Required.
     ///
-    /// Origin: `meta.runtime.name`, `host.meta.runtime.name`.
+    /// Origin: `meta.runtime.name`.
     pub name: String,
     /// Its version, at most 120 characters. Required.
     ///
-    /// Origin: `meta.runtime.version`, `host.meta.runtime.version`.
+    /// Origin: `meta.runtime.version`.
     pub version: String,
     /// Its build, at most 120 characters. Null reads as absent.
     ///
@@ -345,6 +355,31 @@ impl Runtime {
     /// A runtime of a version.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         Self { name: name.into(), version: version.into(), build: None, mode: None }
+    }
+}
+
+/// What runs the agents of a host.
+///
+/// Origin: `agentmc-heartbeat-openapi`, `host.meta.runtime`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+#[non_exhaustive]
+pub struct HostRuntime {
+    /// Its name, at most 120 characters. Required.
+    ///
+    /// Origin: `host.meta.runtime.name`.
+    pub name: String,
+    /// Its version, at most 120 characters. Required.
+    ///
+    /// Origin: `host.meta.runtime.version`.
+    pub version: String,
+}
+
+impl HostRuntime {
+    /// A runtime of a version.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { name: name.into(), version: version.into() }
     }
 }
 
@@ -435,7 +470,7 @@ pub struct HostFacts {
     /// What runs its agents. It need not agree with the agent's own (AM-17).
     ///
     /// Origin: `host.meta.runtime`.
-    pub runtime: Runtime,
+    pub runtime: HostRuntime,
 }
 
 /// The addresses of a host. Open: members that it does not name are kept.
@@ -509,7 +544,7 @@ impl HostFacts {
         ram_gb: impl Into<Number>,
         disk: Disk,
         uptime_seconds: u64,
-        runtime: Runtime,
+        runtime: HostRuntime,
     ) -> Self {
         Self {
             hostname: hostname.into(),
@@ -631,6 +666,7 @@ pub struct HeartbeatResponse {
     ///
     /// Origin: the vendor's newer client, which reads it.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<AgentSummary>>"))]
     pub agents: Vec<AgentSummary>,
 }
 
@@ -755,6 +791,7 @@ crate::open_enum! {
 pub struct Defaults {
     /// Seconds between two heartbeats: at least 1 is read, at least 5 written (AM-16).
     #[serde(deserialize_with = "int::deserialize", alias = "heartbeatIntervalSeconds")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-aliases" = ["heartbeatIntervalSeconds"])))]
     pub heartbeat_interval_seconds: u32,
 }
 
@@ -790,3 +827,21 @@ impl AgentSummary {
         Self { id, name: name.into(), kind: None }
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(
+    HeartbeatRequest,
+    RuntimeMeta,
+    Runtime,
+    HostRuntime,
+    HostReport,
+    HostFacts,
+    Network,
+    Disk,
+    AgentReport,
+    RuntimeUpdate,
+    HeartbeatResponse,
+    Host,
+    Defaults,
+    AgentSummary
+);

@@ -9,6 +9,17 @@
 //! * The fingerprint is required in the body by the schema and may stand in a header by the prose (AM-3).
 //! * Newer peers send `agents` in place of `agent`, and agents without an id (AM-4, AM-5).
 //! * Ids are integers here and nowhere else.
+//!
+//! ```
+//! use fleetwire_protocol::agentmc::{ApiError, Fingerprint};
+//!
+//! let fingerprint = Fingerprint::from("a3f56f330f311a2159f8c101eaf1439a29f1d57f007375d56aa79f304bc4f112");
+//! assert_eq!(fingerprint.as_str().len(), 64);
+//!
+//! let text = r#"{"error":{"code":"auth.invalid","message":"The key is not known."}}"#;
+//! let refused: ApiError = serde_json::from_str(text).unwrap();
+//! assert_eq!(refused.error.code, "auth.invalid");
+//! ```
 
 mod auth;
 mod envelope;
@@ -18,7 +29,8 @@ pub use auth::{ApiKey, ApiKeyAuth};
 pub use envelope::{ApiError, ApiErrorBody};
 pub use heartbeat::{
     AgentReport, AgentSummary, Defaults, Disk, Heartbeat, HeartbeatRequest, HeartbeatResponse, Host,
-    HostFacts, HostFingerprint, HostReport, HostStatus, Network, Runtime, RuntimeMeta, RuntimeUpdate,
+    HostFacts, HostFingerprint, HostReport, HostRuntime, HostStatus, Network, Runtime, RuntimeMeta,
+    RuntimeUpdate,
 };
 
 use crate::Vendor;
@@ -31,6 +43,7 @@ impl Vendor for AgentMc {
     const ID: &'static str = "agentmc";
     const NAME: &'static str = "AgentMC";
     const BASE: &'static str = "/api/v1";
+    const ADDRESS: &'static str = "https://agentmc.ai/api/v1";
     type Error = ApiError;
 }
 

@@ -18,6 +18,18 @@
 //! | key, token | a newtype that never shows itself ([`secret!`](crate::secret)) |
 //! | JSON text inside a string | [`JsonText`] |
 //!
+//! ```
+//! use fleetwire_protocol::wire::{Number, OrNull, Timestamp};
+//!
+//! // A number leaves as it came, and a time that is none is kept as its text.
+//! let number: Number = serde_json::from_str("15").unwrap();
+//! assert_eq!(serde_json::to_string(&number).unwrap(), "15");
+//! let time: Timestamp = serde_json::from_str(r#""soon""#).unwrap();
+//! assert_eq!((time.as_str(), time.parse()), ("soon", None));
+//! let nothing: OrNull<u32> = serde_json::from_str("null").unwrap();
+//! assert_eq!(serde_json::to_string(&nothing).unwrap(), "null");
+//! ```
+//!
 //! None of them uses an untagged enum: those buffer their input, lose the place of a fault, and misread
 //! numbers when a dependent switches serde_json's `arbitrary_precision` on.
 
@@ -43,3 +55,5 @@ pub use union::{IntOrText, OneOrMany, TextOr, one_or_many};
 
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;
+#[cfg(feature = "schema")]
+pub mod schema;

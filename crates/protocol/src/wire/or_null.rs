@@ -8,7 +8,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// carries `#[serde(default)]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transparent))]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
 pub struct OrNull<T>(pub Option<T>);
 
@@ -39,6 +38,23 @@ impl<T> Deref for OrNull<T> {
 impl<T> DerefMut for OrNull<T> {
     fn deref_mut(&mut self) -> &mut Option<T> {
         &mut self.0
+    }
+}
+
+#[cfg(feature = "schema")]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for OrNull<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    // An answer that carries one is named after what it carries.
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        format!("OrNull<{}>", T::schema_id()).into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Option::<T>::json_schema(generator)
     }
 }
 

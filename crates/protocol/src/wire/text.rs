@@ -100,6 +100,9 @@ macro_rules! open_enum {
             }
         }
 
+        #[cfg(feature = "openapi")]
+        $crate::__to_schema!($name);
+
         #[cfg(feature = "arbitrary")]
         impl proptest::arbitrary::Arbitrary for $name {
             type Parameters = ();
@@ -121,6 +124,9 @@ macro_rules! text_id {
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
         #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
         $vis struct $name(String);
+
+        #[cfg(feature = "openapi")]
+        $crate::__to_schema!($name);
 
         impl $name {
             /// Wraps a text; every text is an id.
@@ -171,6 +177,9 @@ macro_rules! secret {
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
         #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
         $vis struct $name(String);
+
+        #[cfg(feature = "openapi")]
+        $crate::__to_schema!($name);
 
         impl $name {
             /// What keys that we mint begin with.

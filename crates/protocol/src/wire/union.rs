@@ -150,8 +150,12 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for OneOrMany<T> {
     fn inline_schema() -> bool {
         true
     }
+    // An answer that carries one is named after what it carries.
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        format!("OneOrMany{}", T::schema_name()).into()
+        T::schema_name()
+    }
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        format!("OneOrMany<{}>", T::schema_id()).into()
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let one = generator.subschema_for::<T>();
@@ -248,12 +252,8 @@ impl schemars::JsonSchema for IntOrText {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "IntOrText".into()
     }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        if generator.contract().is_serialize() {
-            schemars::json_schema!({ "type": "integer", "format": "int64" })
-        } else {
-            schemars::json_schema!({ "type": ["integer", "string"] })
-        }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["integer", "string"], "format": "int64" })
     }
 }
 

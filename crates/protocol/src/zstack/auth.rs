@@ -16,7 +16,8 @@ crate::secret! {
 #[derive(Debug, Clone, Copy)]
 pub struct BearerAuth;
 
-const HEADER: AuthHeader = AuthHeader::secret("Authorization", "Bearer <token>");
+const HEADER: AuthHeader =
+    AuthHeader::secret("BearerAuth", "Authorization", "Bearer <token>", "A token for one agent or for all.");
 
 impl Auth for BearerAuth {
     type Credentials = BearerToken;

@@ -95,3 +95,6 @@ impl Envelope for ErrorReply {
         }
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(ErrorReply, ErrorCode);

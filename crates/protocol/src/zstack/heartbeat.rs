@@ -21,6 +21,8 @@ impl Endpoint for Heartbeat {
     type Error = ErrorReply;
     const ID: &'static str = "zstack.heartbeat";
     const OPERATION_ID: Option<&'static str> = Some("Heartbeat");
+    const SUMMARY: &'static str = "An agent reports its version and load and gets its own record";
+    const TAG: &'static str = "Infrastructure/Agents";
     const METHOD: Method = Method::PUT;
     const PATH: &'static str = "/api/v1/agents/{uuid}/heartbeat";
     const SOURCE: Source = Source::new("zstack-agent-heartbeat", "Heartbeat");
@@ -63,6 +65,7 @@ pub struct HeartbeatRequest {
     ///
     /// Origin: body field `uptime`.
     #[serde(deserialize_with = "digits::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::Digits"))]
     pub uptime: Number,
     /// CPU in use, percent, 0 to 100.
     ///
@@ -70,6 +73,8 @@ pub struct HeartbeatRequest {
     ///
     /// Origin: body field `cpuUsage`, range in prose.
     #[serde(alias = "cpu", deserialize_with = "digits::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-aliases" = ["cpu"])))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::Digits"))]
     pub cpu_usage: Number,
     /// Memory in use, percent, 0 to 100.
     ///
@@ -77,6 +82,8 @@ pub struct HeartbeatRequest {
     ///
     /// Origin: body field `memUsage`, range in prose.
     #[serde(alias = "memory", deserialize_with = "digits::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-aliases" = ["memory"])))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::Digits"))]
     pub mem_usage: Number,
 }
 
@@ -195,3 +202,6 @@ crate::open_enum! {
         Upgrading = "upgrading",
     }
 }
+
+#[cfg(feature = "openapi")]
+crate::__to_schema!(HeartbeatRequest, Agent);

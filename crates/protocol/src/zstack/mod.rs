@@ -8,6 +8,16 @@
 //! * Ids are called UUIDs and are not (ZS-7).
 //! * `labels` is JSON text inside a string (ZS-6).
 //! * Failures are documented for one operation of the group only; their statuses for none.
+//!
+//! ```
+//! use fleetwire_protocol::zstack::HeartbeatRequest;
+//!
+//! // The source's table has `uptime` as text, its example as a number: both are read, a number is written.
+//! let text = r#"{"version":"1.2.3","uptime":"86400","cpuUsage":12.5,"memUsage":35.2}"#;
+//! let read: HeartbeatRequest = serde_json::from_str(text).unwrap();
+//! assert_eq!(read, HeartbeatRequest::new("1.2.3", 86400, 12.5, 35.2));
+//! assert_eq!(serde_json::to_string(&read).unwrap(), text.replace(r#""86400""#, "86400"));
+//! ```
 
 mod auth;
 mod envelope;
@@ -27,6 +37,7 @@ impl Vendor for ZStack {
     const ID: &'static str = "zstack";
     const NAME: &'static str = "ZStack agents";
     const BASE: &'static str = "";
+    const ADDRESS: &'static str = "{host}";
     type Error = ErrorReply;
 }
 

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use fleetwire_protocol::Fault;
-use fleetwire_protocol::acusight::{ActionKind, ActionStatus, Checkin, CheckinResponse, DeviceAction};
+use fleetwire_protocol::acusight::{
+    ActionKind, ActionStatus, Checkin, CheckinResponse, DeviceAction, FileExt,
+};
 use fleetwire_protocol::wire::{IntOrText, JsonText, Timestamp};
 use fleetwire_validation::Checked;
 use serde_json::Value;
@@ -81,7 +83,7 @@ fn action(work: &Work, device: &Agent) -> DeviceAction {
     action.model_name = text("model_name");
     action.version = text("version");
     action.download_url = text("download_url");
-    action.file_ext = text("file_ext");
+    action.file_ext = text("file_ext").map(|word| FileExt::from(word.as_str()));
     action.label_map = text("label_map").map(JsonText::new);
     action.created_at = Some(Timestamp::seconds(work.created_at));
     action.updated_at = Some(Timestamp::seconds(work.updated_at));

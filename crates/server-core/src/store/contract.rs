@@ -1,5 +1,14 @@
 //! What every store must do, as functions over any store; [`store_contract!`](crate::store_contract) makes them
 //! the tests of one. Their names say what they show; each starts from an empty store.
+//!
+//! ```
+//! use fleetwire_server_core::store::MemoryStore;
+//!
+//! async fn fresh() -> Box<MemoryStore> {
+//!     Box::default()
+//! }
+//! fleetwire_server_core::store_contract!(fresh);
+//! ```
 #![expect(missing_docs, reason = "the names of the behaviours say it all")]
 
 use std::collections::{BTreeMap, BTreeSet};

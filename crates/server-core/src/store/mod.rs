@@ -1,5 +1,15 @@
 //! What a store must be able to do, cut by task. One call is one transaction: when it has returned, what it
 //! did is committed.
+//!
+//! ```
+//! use fleetwire_server_core::store::{Directory, MemoryStore, StoreError};
+//!
+//! # async fn look() -> Result<(), StoreError> {
+//! let store = MemoryStore::default();
+//! assert!(store.agent(1).await?.is_none());
+//! # Ok(())
+//! # }
+//! ```
 
 use std::future::Future;
 

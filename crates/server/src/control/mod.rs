@@ -2,6 +2,17 @@
 //!
 //! Everything under `/control/v1` wants `Authorization: Bearer fwo_…`; who has none is told so before a body is
 //! read. Every refusal has the form of an [`ErrorBody`].
+//!
+//! ```
+//! use std::sync::Arc;
+//! use fleetwire_server::control;
+//! use fleetwire_server_core::{Core, store::Store};
+//!
+//! # fn app<S: Store>(core: Arc<Core<S>>) -> axum::Router {
+//! // Without the agents' side, say on a port of its own.
+//! axum::Router::new().merge(control::router(core))
+//! # }
+//! ```
 
 use std::sync::Arc;
 

@@ -1,0 +1,288 @@
+//! The deviations: patches to the sources, `schemas/deviations.toml`.
+//!
+//! A source is silent in places, contradicts itself in others, and here and there we differ on purpose. Each
+//! such case is a patch to the source, with its reason. Claims are proved against the patched source, so that
+//! nothing hides behind a waiver: what a patch does not say is still compared.
+//!
+//! ```
+//! let deviations = fleetwire_spec::deviations::parse(r#"
+//!     [[deviation]]
+//!     operation = "acusight.notify_image"
+//!     side = "request"
+//!     at = "/properties/annotations/items/properties/geometry"
+//!     op = "add"
+//!     value = { type = "array", items = { type = "number" } }
+//!     why = "The upload page shows boxes in this form."
+//!     origin = "AC-5"
+//! "#).unwrap();
+//! assert_eq!(deviations.len(), 1);
+//! ```
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::openapi;
+
+/// Where the deviations stand, seen from the root of the work tree.
+pub const FILE: &str = "schemas/deviations.toml";
+
+/// A patch to a source.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deviation {
+    /// Our id of the operation; the vendor's short name for what stands in the document as a whole.
+    pub operation: String,
+    /// `request` and `response.<status>` for the schema of that body, `operation` for the operation's own
+    /// object, `document` for the document.
+    pub side: String,
+    /// A JSON pointer in that part, references resolved. In a list of texts a text names itself; `-` is the
+    /// place behind the last item.
+    pub at: String,
+    /// What to do there.
+    pub op: Op,
+    /// What to put there; for `add` and `replace`.
+    #[serde(default)]
+    pub value: Option<Value>,
+    /// Why we differ.
+    pub why: String,
+    /// Who says so: ids of the protocol notes, or a page.
+    pub origin: String,
+}
+
+/// What a patch does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// Puts something where nothing is.
+    Add,
+    /// Takes something away.
+    Remove,
+    /// Puts something in the place of another.
+    Replace,
+}
+
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let op = match self.op {
+            Op::Add => "add",
+            Op::Remove => "remove",
+            Op::Replace => "replace",
+        };
+        write!(f, "{} {} {op} {}", self.operation, self.side, self.at)
+    }
+}
+
+/// Why the deviations cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviationsError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The text is not a list of deviations.
+    #[error("the deviations are not well-formed: {0}")]
+    Malformed(#[from] toml::de::Error),
+    /// A deviation lacks a reason, an origin or its value, or has a value and no use for it.
+    #[error("deviation {number} ({deviation}) {fault}")]
+    Incomplete {
+        /// Its place in the list, from 1.
+        number: usize,
+        /// Which.
+        deviation: Box<Deviation>,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+}
+
+/// Reads the deviations; a file that is not there holds none.
+///
+/// # Errors
+/// The file cannot be read, or a deviation is not whole.
+pub fn read(root: &Path) -> Result<Vec<Deviation>, DeviationsError> {
+    let path = root.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => parse(&text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(DeviationsError::Unreadable { path, error }),
+    }
+}
+
+/// Reads deviations from TOML.
+///
+/// # Errors
+/// The text is not TOML, or a deviation is not whole.
+pub fn parse(text: &str) -> Result<Vec<Deviation>, DeviationsError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        #[serde(default)]
+        deviation: Vec<Deviation>,
+    }
+    let File { deviation: deviations } = toml::from_str(text)?;
+    for (index, deviation) in deviations.iter().enumerate() {
+        let fault = match (deviation.op, &deviation.value) {
+            _ if deviation.why.trim().is_empty() => "does not say why",
+            _ if deviation.origin.trim().is_empty() => "names no origin",
+            (Op::Add | Op::Replace, None) => "has no value to put there",
+            (Op::Remove, Some(_)) => "removes, and has a value",
+            _ => continue,
+        };
+        return Err(DeviationsError::Incomplete {
+            number: index + 1,
+            deviation: Box::new(deviation.clone()),
+            fault,
+        });
+    }
+    Ok(deviations)
+}
+
+impl Deviation {
+    /// Applies the patch to the part of the source that it is about.
+    ///
+    /// # Errors
+    /// Why it cannot be applied.
+    pub(crate) fn apply(&self, part: &mut Value) -> Result<(), String> {
+        let (parent, last) =
+            self.at.rsplit_once('/').ok_or("the pointer is empty or does not begin with /")?;
+        let last = openapi::unescape(last);
+        let parent = part.pointer_mut(parent).ok_or_else(|| format!("there is no {parent} in the source"))?;
+        let value = self.value.clone().map(|value| self.with_origin(value)).unwrap_or_default();
+        let occupied = || format!("{} is there already; replace it", self.at);
+        let absent = || format!("there is no {} in the source", self.at);
+        match parent {
+            Value::Object(members) => match self.op {
+                Op::Add if members.contains_key(&last) => Err(occupied()),
+                Op::Add => {
+                    members.insert(last, value);
+                    Ok(())
+                }
+                Op::Replace => members.get_mut(&last).map(|place| *place = value).ok_or_else(absent),
+                Op::Remove => members.remove(&last).map(drop).ok_or_else(absent),
+            },
+            Value::Array(items) => {
+                let index = items
+                    .iter()
+                    .position(|item| item.as_str() == Some(&last))
+                    .or_else(|| last.parse().ok().filter(|&index: &usize| index < items.len()));
+                match (self.op, index) {
+                    (Op::Add, _) if items.contains(&value) => Err(occupied()),
+                    (Op::Add, _) if last == "-" => {
+                        items.push(value);
+                        Ok(())
+                    }
+                    (Op::Add, Some(index)) => {
+                        items.insert(index, value);
+                        Ok(())
+                    }
+                    (Op::Replace, Some(index)) => {
+                        items[index] = value;
+                        Ok(())
+                    }
+                    (Op::Remove, Some(index)) => {
+                        items.remove(index);
+                        Ok(())
+                    }
+                    (_, None) => Err(absent()),
+                }
+            }
+            _ => Err(absent()),
+        }
+    }
+
+    /// What a patch puts into the source is traced back to the patch, and not to the node around it.
+    fn with_origin(&self, mut value: Value) -> Value {
+        // The keys of these are names, among which an x-origin would be one more.
+        let names = ["/properties", "/responses", "/content", "/headers", "/schemas", "/securitySchemes"];
+        if names.iter().any(|names| self.at.ends_with(names)) || self.at.starts_with("/security/") {
+            return value;
+        }
+        if let Value::Object(members) = &mut value {
+            members
+                .entry("x-origin")
+                .or_insert_with(|| json!({"document": FILE, "place": self.origin, "how": "deviation"}));
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deviation(at: &str, op: Op, value: Option<Value>) -> Deviation {
+        Deviation {
+            operation: "v.op".into(),
+            side: "request".into(),
+            at: at.into(),
+            op,
+            value,
+            why: "so".into(),
+            origin: "X-1".into(),
+        }
+    }
+
+    fn applied(at: &str, op: Op, value: Option<Value>) -> Result<Value, String> {
+        let mut part = json!({"required": ["a", "b"], "properties": {"a": {"type": "string"}}, "x/y": 1});
+        deviation(at, op, value).apply(&mut part).map(|()| part)
+    }
+
+    #[test]
+    fn text_in_a_list_names_itself() {
+        let part = applied("/required/a", Op::Remove, None).unwrap();
+        assert_eq!(part["required"], json!(["b"]));
+        let part = applied("/required/-", Op::Add, Some(json!("c"))).unwrap();
+        assert_eq!(part["required"], json!(["a", "b", "c"]));
+        let part = applied("/required/1", Op::Replace, Some(json!("c"))).unwrap();
+        assert_eq!(part["required"], json!(["a", "c"]));
+    }
+
+    #[test]
+    fn member_is_added_with_the_deviation_as_its_origin() {
+        let part = applied("/properties/c", Op::Add, Some(json!({"type": "integer"}))).unwrap();
+        assert_eq!(part["properties"]["c"]["type"], "integer");
+        assert_eq!(part["properties"]["c"]["x-origin"]["place"], "X-1");
+    }
+
+    #[test]
+    fn escaped_pointer_reaches_its_member() {
+        assert_eq!(applied("/x~1y", Op::Remove, None).unwrap().get("x/y"), None);
+    }
+
+    #[test]
+    fn patch_without_a_place_is_refused() {
+        assert!(applied("/properties/b", Op::Remove, None).unwrap_err().contains("no /properties/b"));
+        assert!(applied("/properties/b", Op::Replace, Some(json!(1))).is_err());
+        assert!(applied("/properties/a", Op::Add, Some(json!(1))).unwrap_err().contains("already"));
+        assert!(applied("/required/-", Op::Add, Some(json!("a"))).unwrap_err().contains("already"));
+        assert!(applied("/nothing/a", Op::Add, Some(json!(1))).unwrap_err().contains("no /nothing"));
+        assert!(applied("/required/7", Op::Remove, None).is_err());
+        assert!(applied("", Op::Remove, None).is_err());
+    }
+
+    #[test]
+    fn deviation_that_is_not_whole_is_refused() {
+        let whole = "[[deviation]]\noperation = 'v.op'\nside = 'request'\nat = '/a'\nop = 'remove'\n\
+                     why = 'so'\norigin = 'X-1'\n";
+        assert_eq!(parse(whole).unwrap(), [deviation("/a", Op::Remove, None)]);
+        for (from, to, fault) in [
+            ("'so'", "' '", "does not say why"),
+            ("'X-1'", "''", "names no origin"),
+            ("'remove'", "'add'", "has no value"),
+            ("op = 'remove'", "op = 'remove'\nvalue = 1", "removes, and has a value"),
+            ("why =", "because =", "not well-formed"),
+            ("'remove'", "'move'", "not well-formed"),
+        ] {
+            let error = parse(&whole.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(fault), "{from} -> {to}: {error}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The rules and the operations as tables.
+
+use std::fmt::Write as _;
+
+use fleetwire_protocol::AuthHeader;
+use fleetwire_validation::{How, Origin, Rule, Sides, rules_of};
+
+use super::operation::{Operation, all};
+use super::{COMMAND, Error};
+
+/// The mark before the operations' table.
+pub const OPERATIONS_BEGIN: &str = "<!-- operations: made by `cargo xtask generate` -->";
+/// The mark after it.
+pub const OPERATIONS_END: &str = "<!-- /operations -->";
+
+/// Every rule, by operation.
+pub(super) fn rules() -> String {
+    let mut text = format!(
+        "<!-- Made by `{COMMAND}`: do not edit. -->\n\n# Rules\n\nWhat the operations ask beyond the types of \
+         their members. A place is a JSON pointer in the body, with `*` for every element of a list, or a \
+         header. Sides: a rule of *accept* is one by which a server refuses a request, a rule of *emit* one \
+         that a client is held to and a server puts up with.\n"
+    );
+    for operation in all() {
+        let rules = rules_of(operation.id);
+        write(&mut text, format_args!("\n## `{}`\n\n", operation.id));
+        if rules.is_empty() {
+            text.push_str("None.\n");
+            continue;
+        }
+        text.push_str("| id | place | statement | sides | origin |\n|---|---|---|---|---|\n");
+        for rule in rules {
+            let sides = match rule.sides {
+                Sides::Both => "both",
+                Sides::Accept => "accept",
+                Sides::Emit => "emit",
+            };
+            let id = rule.id.strip_prefix(operation.id).unwrap_or(rule.id).trim_start_matches('.');
+            let (place, statement) = (cell(rule.pointer), cell(rule.statement));
+            let origin = cell(&origin(rule));
+            write(&mut text, format_args!("| `{id}` | `{place}` | {statement} | {sides} | {origin} |\n"));
+        }
+    }
+    text
+}
+
+fn origin(rule: &Rule) -> String {
+    match rule.origin {
+        Origin::HouseRule { why } => format!("ours: {why}"),
+        Origin::Source { document, place, how } => {
+            let how = match how {
+                How::Structure => "structure",
+                How::Prose => "prose",
+                How::Slice => "slice",
+                How::Deployed => "deployed",
+            };
+            format!("{document}, {place} ({how})")
+        }
+    }
+}
+
+/// The operations of all vendors as a Markdown table.
+#[must_use]
+pub fn operations_table() -> String {
+    let mut text = "| operation | request line below the vendor's base | signed in by | what it does |\n\
+                    |---|---|---|---|\n"
+        .to_owned();
+    for operation in all() {
+        let also: String = operation.aliases.iter().map(|path| format!(", also `{path}`")).collect();
+        let (method, path) = (&operation.method, operation.path);
+        let (who, what) = (cell(&credentials(&operation)), cell(operation.summary));
+        write(&mut text, format_args!("| `{}` | `{method} {path}`{also} | {who} | {what} |\n", operation.id));
+    }
+    text
+}
+
+/// The headers that say who calls: those in which the alternatives differ, then those that go with each.
+fn credentials(operation: &Operation) -> String {
+    let common = |header: &&AuthHeader| operation.auth.iter().all(|headers| headers.contains(header));
+    let listed = |headers: Vec<&AuthHeader>| headers.into_iter().map(shown).collect::<Vec<_>>().join(", ");
+    let [first, rest @ ..] = operation.auth else { return "nothing in a header".to_owned() };
+    if rest.is_empty() {
+        return listed(first.iter().collect());
+    }
+    let distinct: Vec<String> = operation
+        .auth
+        .iter()
+        .map(|headers| listed(headers.iter().filter(|header| !common(header)).collect()))
+        .collect();
+    let shared = listed(first.iter().filter(common).collect());
+    let with = if shared.is_empty() { String::new() } else { format!(", with {shared}") };
+    format!("{}{with}", distinct.join(" or "))
+}
+
+fn shown(header: &AuthHeader) -> String {
+    match header.format.split_once(' ') {
+        Some((scheme, _)) if header.name == "Authorization" => format!("`{}: {scheme}`", header.name),
+        _ => format!("`{}`", header.name),
+    }
+}
+
+/// Puts the operations' table between the two marks of a text.
+///
+/// # Errors
+/// The marks are not there.
+pub fn with_operations(text: &str) -> Result<String, Error> {
+    let (before, rest) = text.split_once(OPERATIONS_BEGIN).ok_or(Error::NoMarks)?;
+    let (_, after) = rest.split_once(OPERATIONS_END).ok_or(Error::NoMarks)?;
+    Ok(format!("{before}{OPERATIONS_BEGIN}\n\n{}\n{OPERATIONS_END}{after}", operations_table()))
+}
+
+/// Text that stays within its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ").replace("<", "&lt;")
+}
+
+/// Writing to a string does not fail.
+fn write(text: &mut String, line: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(line);
+}

@@ -1,0 +1,218 @@
+//! The check of a whole work tree: a copy in a temporary folder, changed in one place.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::fs;
+use std::path::Path;
+
+use fleetwire_spec::deviations::FILE as DEVIATIONS;
+use fleetwire_spec::{Finding, Fix, Report, Verdict, check, generate_into};
+use tempfile::TempDir;
+
+const OPENAPI: &str = "schemas/openapi/zstack.json";
+
+/// A work tree whose documents agree.
+fn tree() -> TempDir {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let tree = tempfile::tempdir().unwrap();
+    fs::create_dir_all(tree.path().join("schemas/source")).unwrap();
+    for vendor in ["acusight", "zstack", "agentmc", "achilles"] {
+        let file = format!("schemas/source/{vendor}.yaml");
+        fs::copy(root.join(&file), tree.path().join(&file)).unwrap();
+    }
+    for file in [DEVIATIONS, "README.md"] {
+        fs::copy(root.join(file), tree.path().join(file)).unwrap();
+    }
+    generate_into(tree.path()).unwrap();
+    tree
+}
+
+fn edit(tree: &TempDir, file: &str, from: &str, to: &str) {
+    let path = tree.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} has no {from:?}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+fn report(tree: &TempDir) -> Report {
+    check(tree.path()).unwrap()
+}
+
+fn briefs(report: &Report) -> Vec<String> {
+    let brief = |finding: &Finding| {
+        let operation = finding.operation.as_deref().unwrap_or("-");
+        format!("{} {operation} {}", finding.id, finding.pointer)
+    };
+    report.findings.iter().map(brief).collect()
+}
+
+#[test]
+fn generated_tree_agrees_and_generating_again_changes_nothing() {
+    let tree = tree();
+    let report = report(&tree);
+    assert_eq!(briefs(&report), [""; 0]);
+    assert_eq!((report.verdict, report.verdict.exit_code()), (Verdict::Agreement, 0));
+    assert!(report.deviations > 10 && report.files > 10, "{report:?}");
+    assert_eq!(generate_into(tree.path()).unwrap(), []);
+}
+
+#[test]
+fn edited_committed_file_is_stale_with_a_diff_until_it_is_generated() {
+    let tree = tree();
+    edit(&tree, OPENAPI, "\"version\"", "\"verzion\"");
+    let before = fs::read(tree.path().join(OPENAPI)).unwrap();
+    let report = report(&tree);
+    assert_eq!(briefs(&report), [format!("file-differs - {OPENAPI}")]);
+    assert_eq!((report.verdict, report.verdict.exit_code()), (Verdict::Stale, 4));
+    let finding = &report.findings[0];
+    assert!(finding.ours.contains("\n- ") && finding.ours.contains("\"verzion\""), "{}", finding.ours);
+    assert_eq!((finding.fix(), finding.advice.as_str()), (Fix::Generate, "cargo xtask generate"));
+    assert_eq!(fs::read(tree.path().join(OPENAPI)).unwrap(), before, "a check writes nothing");
+
+    let settled = generate_into(tree.path()).unwrap();
+    assert_eq!(settled.iter().map(|finding| finding.pointer.as_str()).collect::<Vec<_>>(), [OPENAPI]);
+    assert_eq!(check(tree.path()).unwrap().verdict, Verdict::Agreement);
+}
+
+#[test]
+fn missing_and_extra_committed_files_are_stale() {
+    let tree = tree();
+    fs::rename(tree.path().join(OPENAPI), tree.path().join("schemas/openapi/zebra.json")).unwrap();
+    let report = report(&tree);
+    assert_eq!(
+        briefs(&report),
+        ["file-extra - schemas/openapi/zebra.json", "file-missing - schemas/openapi/zstack.json"]
+    );
+    assert_eq!(report.verdict, Verdict::Stale);
+    generate_into(tree.path()).unwrap();
+    assert!(!tree.path().join("schemas/openapi/zebra.json").exists());
+}
+
+#[test]
+fn stale_table_of_the_readme_is_found_and_the_rest_of_it_is_free() {
+    let tree = tree();
+    edit(&tree, "README.md", "| `zstack.heartbeat` |", "| `zstack.beat` |");
+    assert_eq!(briefs(&report(&tree)), ["file-differs - README.md"]);
+    generate_into(tree.path()).unwrap();
+    let path = tree.path().join("README.md");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, format!("{text}\nMore of it.\n")).unwrap();
+    assert_eq!(report(&tree).verdict, Verdict::Agreement);
+}
+
+#[test]
+fn source_that_changed_is_broken_even_where_a_file_is_stale_too() {
+    let tree = tree();
+    edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
+    let broken = report(&tree);
+    assert_eq!(briefs(&broken), ["member-renamed zstack.heartbeat /platform"]);
+    assert_eq!((broken.verdict, broken.verdict.exit_code()), (Verdict::Broken, 1));
+
+    edit(&tree, OPENAPI, "\"version\"", "\"verzion\"");
+    let both = report(&tree);
+    assert_eq!(both.findings.len(), 2);
+    assert_eq!(both.verdict, Verdict::Broken);
+}
+
+#[test]
+fn deviation_that_the_source_has_made_needless_is_found() {
+    let tree = tree();
+    // The page now says itself what a deviation says for it.
+    edit(
+        &tree,
+        "schemas/source/zstack.yaml",
+        "x-words: [online, offline, delayed]",
+        "x-words: [online, offline, delayed, upgrading]",
+    );
+    assert_eq!(
+        briefs(&report(&tree))[0],
+        "deviation-misplaced zstack.heartbeat response.200 /properties/status/x-words/-"
+    );
+
+    let tree = self::tree();
+    let path = tree.path().join(DEVIATIONS);
+    let text = fs::read_to_string(&path).unwrap();
+    let number = text.matches("[[deviation]]").count() + 1;
+    let needless = "\n[[deviation]]\noperation = 'zstack.heartbeat'\nside = 'request'\nat = '/properties/version/maxLength'\n\
+                    op = 'add'\nvalue = 64\nwhy = 'so'\norigin = 'nobody'\n";
+    fs::write(&path, text + needless).unwrap();
+    let report = report(&tree);
+    assert_eq!(briefs(&report), [format!("deviation-needless zstack.heartbeat deviation {number}")]);
+    assert_eq!(report.verdict, Verdict::Broken);
+    assert_eq!(report.deviations, number);
+}
+
+#[test]
+fn deviation_without_a_place_is_found() {
+    let tree = tree();
+    for (operation, side, at, reason) in [
+        ("zstack.heartbeat", "request", "/properties/load", "no /properties/load"),
+        ("zstack.heartbeat", "response.201", "/properties/uuid", "no schema for the response.201"),
+        ("zstack.heartbeat", "answer", "/properties/uuid", "no side `answer`"),
+        ("zstack.stop", "request", "/properties/uuid", "no such operation"),
+        ("zstack", "request", "/properties/uuid", "side `document`"),
+        ("zebra.run", "request", "/properties/uuid", "no source of this vendor"),
+    ] {
+        let path = tree.path().join(DEVIATIONS);
+        let text = fs::read_to_string(&path).unwrap();
+        let misplaced = format!(
+            "\n[[deviation]]\noperation = '{operation}'\nside = '{side}'\nat = '{at}'\nop = 'remove'\nwhy = 'so'\norigin = 'X'\n"
+        );
+        fs::write(&path, format!("{text}{misplaced}")).unwrap();
+        let report = report(&tree);
+        fs::write(&path, text).unwrap();
+        let [finding] = report.findings.as_slice() else { panic!("{operation}: {:?}", briefs(&report)) };
+        assert_eq!(finding.id.as_str(), "deviation-misplaced");
+        assert!(finding.source.contains(reason), "{}", finding.source);
+        assert_eq!(report.verdict, Verdict::Broken);
+    }
+}
+
+#[test]
+fn report_is_json_with_stable_names() {
+    let tree = tree();
+    edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
+    let json = serde_json::to_value(report(&tree)).unwrap();
+    assert_eq!(json["verdict"], "broken");
+    let finding = &json["findings"][0];
+    assert_eq!(
+        *finding,
+        serde_json::json!({
+            "id": "member-renamed",
+            "severity": "error",
+            "fix": "think",
+            "vendor": "zstack",
+            "operation": "zstack.heartbeat",
+            "side": {"response": "200"},
+            "pointer": "/platform",
+            "source": "platform",
+            "origin": {
+                "document": "zstack-agent-heartbeat", "place": "Responses, platformId", "how": "structure",
+            },
+            "ours": "platformId",
+            "advice": finding["advice"],
+        })
+    );
+}
+
+#[test]
+fn finding_reads_well() {
+    let tree = tree();
+    edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
+    assert_eq!(
+        report(&tree).findings[0].to_string(),
+        "error member-renamed in response 200 at /platform\n  \
+           source     platform  [zstack-agent-heartbeat, Responses, platformId, structure]\n  \
+           ours       platformId\n  \
+           do         use the source's name, or correct the transcription if that was misread"
+    );
+}
+
+#[test]
+fn unreadable_source_is_an_error_that_names_the_file() {
+    let tree = tree();
+    edit(&tree, "schemas/source/zstack.yaml", "openapi: 3.0.3", "openapi: 3.0.3\nopenapi: 3.0.3");
+    let error = check(tree.path()).unwrap_err().to_string();
+    assert!(error.contains("zstack.yaml"), "{error}");
+    fs::remove_dir_all(tree.path().join("schemas/source")).unwrap();
+    assert!(check(tree.path()).is_err());
+}

@@ -1,0 +1,152 @@
+//! `cargo xtask check` and `cargo xtask generate`: source, committed and generated documents.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use fleetwire_spec::{Finding, Kind, Report, Verdict};
+
+use crate::cargo;
+
+/// The arguments of `cargo xtask check`.
+#[derive(clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The root of the work tree [default: that of the workspace].
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The arguments of `cargo xtask generate`.
+#[derive(clap::Args)]
+pub(crate) struct GenerateArgs {
+    /// The root of the work tree [default: that of the workspace].
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+/// Prints what the check found; the exit code tells agreement (0), stale (4) and broken (1) apart.
+///
+/// # Errors
+/// One of the documents cannot be read or made.
+pub(crate) fn check(args: CheckArgs) -> Result<ExitCode> {
+    let report = report(&root(args.root)?)?;
+    if args.json {
+        print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
+    } else {
+        print(&text(&report))?;
+    }
+    Ok(ExitCode::from(report.verdict.exit_code()))
+}
+
+/// The step of `cargo xtask ci`.
+///
+/// # Errors
+/// The documents disagree, or cannot be read or made.
+pub(crate) fn step(root: &Path) -> Result<()> {
+    let report = report(root)?;
+    print(&text(&report))?;
+    match report.verdict {
+        Verdict::Agreement => Ok(()),
+        Verdict::Stale => bail!("committed files are stale: run `cargo xtask generate`"),
+        Verdict::Broken => bail!("sources and types disagree"),
+    }
+}
+
+/// Writes the generated documents and says which files changed.
+///
+/// # Errors
+/// A document cannot be made or written.
+pub(crate) fn generate(args: GenerateArgs) -> Result<()> {
+    let root = root(args.root)?;
+    let settled = fleetwire_spec::generate_into(&root).context("the documents cannot be generated")?;
+    for finding in &settled {
+        let verb = match finding.id {
+            Kind::FileExtra => "removed",
+            _ => "wrote",
+        };
+        println!("{verb} {}", finding.pointer);
+    }
+    println!("{}", count(settled.len(), "file changed", "files changed"));
+    Ok(())
+}
+
+fn root(given: Option<PathBuf>) -> Result<PathBuf> {
+    match given {
+        Some(root) => Ok(root),
+        None => cargo::workspace_root(),
+    }
+}
+
+fn report(root: &Path) -> Result<Report> {
+    fleetwire_spec::check(root).context("the check cannot be made")
+}
+
+/// Prints all at once. A reader that goes away early, such as `head`, is no failure of the check.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("the report cannot be printed")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The report for people, grouped by operation.
+fn text(report: &Report) -> String {
+    let mut lines = Vec::new();
+    let mut last: Option<String> = None;
+    for finding in &report.findings {
+        let group = group(finding);
+        if last.as_ref() != Some(&group) {
+            lines.push(format!("\n{group}"));
+            last = Some(group);
+        }
+        for line in finding.to_string().lines() {
+            lines.push(format!("  {line}"));
+        }
+    }
+    if !report.findings.is_empty() {
+        lines.push(String::new());
+    }
+    if !report.silent.is_empty() {
+        lines.push("the sources are silent, so that nothing is compared, at".to_owned());
+        for silence in &report.silent {
+            let pointer = if silence.pointer.is_empty() { "the whole body" } else { &silence.pointer };
+            lines.push(format!("  {} {}: {pointer}", silence.operation, silence.side));
+        }
+    }
+    let compared = report.compared;
+    lines.push(format!(
+        "compared {}, {} and {} with the sources, and {} with the committed ones",
+        count(compared.operations, "operation", "operations"),
+        count(compared.members, "member", "members"),
+        count(compared.words, "word", "words"),
+        count(report.files, "generated file", "generated files"),
+    ));
+    let needless = report.findings.iter().filter(|finding| finding.id == Kind::DeviationNeedless).count();
+    let need = if needless == 0 { "all of them needed".to_owned() } else { format!("{needless} needless") };
+    lines.push(format!("{}, {need}", count(report.deviations, "deviation", "deviations")));
+    let findings = count(report.findings.len(), "finding", "findings");
+    match report.verdict {
+        Verdict::Agreement => lines.push("source, committed and generated documents agree".to_owned()),
+        Verdict::Stale => lines.push(format!("STALE: {findings}; run `cargo xtask generate`")),
+        Verdict::Broken => lines.push(format!("BROKEN: {findings}")),
+    }
+    lines.join("\n") + "\n"
+}
+
+fn group(finding: &Finding) -> String {
+    match (&finding.operation, &finding.vendor) {
+        (Some(operation), _) => operation.clone(),
+        (None, Some(vendor)) => format!("{vendor}, the document as a whole"),
+        (None, None) => "committed files".to_owned(),
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
