@@ -174,11 +174,13 @@ fn objects(value: &Value, pointer: &str, found: &mut Vec<String>) {
 }
 
 /// The places in the fixtures' messages where a list is no fault, for all that an object stands there.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 8] = [
     // Several tasks are a list (PA-3); the fault is that of its items.
     "achilles.poll_tasks response /data",
     // What the source does not name is not looked at.
     "acusight.checkin request /metrics",
+    "acusight.notify_image request /metadata",
+    "achilles.report_result request /usage",
     // An open object may hold anything.
     "acusight.checkin request /pending_requests/0/payload/nested",
     "acusight.notify_image response /quota",

@@ -1,5 +1,7 @@
 //! Requests as they stand on the wire, and what the rules say of them.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use fleetwire_protocol::{Endpoint, Fault, Violation, Violations, codec, for_each_endpoint};
 use fleetwire_validation::{Context, Side, Validate, check, lint};
@@ -179,10 +181,19 @@ pub(crate) fn valid(operation: &str, side: Side) -> Sample {
                 }),
             )
         }
-        "achilles.poll_tasks" => Sample::new("achilles.poll_tasks", Value::Null),
-        "achilles.check_update" => Sample::new("achilles.check_update", Value::Null),
-        other => panic!("no sample of {other}"),
+        other => plain_fixture(other),
     }
+}
+
+/// The plain fixture of a request; nothing where there is none, since not every operation has a body.
+fn plain_fixture(operation: &str) -> Sample {
+    macro_rules! ids {
+        ([] $($endpoint:path,)*) => { [$(<$endpoint as Endpoint>::ID),*] };
+    }
+    let id = for_each_endpoint!(ids!()).into_iter().find(|id| *id == operation).expect("an operation");
+    let file = format!("../../fixtures/{}/request.json", operation.replace('.', "/"));
+    let body = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+    Sample::new(id, body.map_or(Value::Null, |body| serde_json::from_slice(&body).expect("JSON")))
 }
 
 /// The body of the source's curl.
