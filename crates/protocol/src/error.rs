@@ -320,7 +320,7 @@ pub struct Refusal<B> {
 }
 
 impl<B> Refusal<B> {
-    /// What the status means, whatever the body says (PROTOCOLS AM-2, ZS-9).
+    /// What the status means, whatever the body says (AM-2, ZS-9).
     #[must_use]
     pub fn kind(&self) -> FaultKind {
         match self.status.as_u16() {

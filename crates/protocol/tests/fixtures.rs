@@ -225,7 +225,7 @@ fn every_fixture_has_an_origin_and_every_origin_a_fixture() {
     assert_eq!(files(&folder()), origins.keys().cloned().collect());
 
     let documents = [
-        "PROTOCOLS",
+        "deployed",
         "achilles-agent-device",
         "acusight-agent-heartbeat",
         "acusight-image-notify",
@@ -237,7 +237,10 @@ fn every_fixture_has_an_origin_and_every_origin_a_fixture() {
         let Fixture { path, origin, class, kind, .. } = &fixture;
         assert!(documents.contains(&origin.document.as_str()), "{path}: {}", origin.document);
         assert!(!origin.place.is_empty(), "{path} has no place");
-        assert!(!origin.verbatim || origin.document != "PROTOCOLS", "{path}: PROTOCOLS is our own text");
+        assert!(
+            !origin.verbatim || origin.document != "deployed",
+            "{path}: what is deployed is told in our own text"
+        );
         let accepted = *class == Class::Accepted;
         assert_eq!(accepted, origin.canonical.is_some(), "{path}: an accepted message names a canonical one");
         if let Some(canonical) = &origin.canonical {
@@ -281,8 +284,19 @@ fn every_operation_has_a_plain_fixture_of_each_body_that_it_has() {
     assert_eq!(plain.into_keys().collect::<BTreeSet<_>>(), ids, "every fixture belongs to an operation");
 }
 
-/// How many contradictions PROTOCOLS lists of each vendor.
+/// How many contradictions docs/contradictions.md lists of each vendor.
 const CONTRADICTIONS: [(&str, u8); 4] = [("AC", 9), ("ZS", 13), ("AM", 19), ("PA", 25)];
+
+#[test]
+fn every_contradiction_has_its_row_on_the_page() {
+    let page = folder().join("../docs/contradictions.md");
+    let page = std::fs::read_to_string(page).expect("the page of contradictions");
+    for (vendor, count) in CONTRADICTIONS {
+        for number in 1..=count {
+            assert!(page.contains(&format!("\n| {vendor}-{number} | ")), "{vendor}-{number}");
+        }
+    }
+}
 
 /// The contradictions that no message of ours can show, and why.
 const NOT_SHOWN: [(&str, &str); 11] = [

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// JSON inside a string, such as ZStack's `labels` or Acusight's `label_map`.
 ///
 /// Kept and resent byte for byte, parsed only on demand. An object is read too, as its compact text
-/// (PROTOCOLS ZS-6), since some peers forget to quote it.
+/// (ZS-6), since some peers forget to quote it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]

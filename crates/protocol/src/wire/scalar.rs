@@ -154,7 +154,7 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, 
     deserializer.deserialize_f64(visitor).map(|scalar| widen(&scalar))
 }
 
-/// Numbers that some peers write as digits in a string (PROTOCOLS ZS-1, ZS-2).
+/// Numbers that some peers write as digits in a string (ZS-1, ZS-2).
 pub mod digits {
     use super::{Deserializer, ScalarVisitor, widen};
     use crate::wire::Number;

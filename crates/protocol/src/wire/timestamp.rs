@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A time as a peer wrote it.
 ///
 /// The text is kept and resent as it came; [`parse`](Self::parse) understands RFC 3339 of any precision and
-/// zone, and SQL text (`2026-03-21 14:30:00`, UTC; PROTOCOLS PA-11). A message is never refused because a
+/// zone, and SQL text (`2026-03-21 14:30:00`, UTC; PA-11). A message is never refused because a
 /// time in it is odd, except where a rule checks a window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -92,7 +92,7 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for TextOr<T> {
     }
 }
 
-/// A value, a list of values, or null for none (PROTOCOLS PA-3).
+/// A value, a list of values, or null for none (PA-3).
 ///
 /// One value is written as itself, none as null, several as a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,7 +176,7 @@ pub fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     OneOrMany::deserialize(deserializer).map(|list| list.0)
 }
 
-/// An id that is an integer in the source and a string at some peers (PROTOCOLS AC-3).
+/// An id that is an integer in the source and a string at some peers (AC-3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
 pub enum IntOrText {
