@@ -1,4 +1,16 @@
 //! Committed files against generated ones: one path for writing and for checking.
+//!
+//! ```
+//! use fleetwire_spec::files::{Mode, settle};
+//! use fleetwire_spec::generate::documents;
+//!
+//! let root = tempfile::tempdir()?;
+//! let generated = documents()?;
+//! assert!(!settle(root.path(), &generated, Mode::Check)?.is_empty(), "nothing is committed yet");
+//! settle(root.path(), &generated, Mode::Write)?;
+//! assert!(settle(root.path(), &generated, Mode::Check)?.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,12 @@
 //! The transcribed source documents, `schemas/source/<vendor>.yaml`.
+//!
+//! ```
+//! use fleetwire_spec::source::{Origin, parse};
+//!
+//! let node = parse("{type: string, x-origin: {document: a-page, place: Body Fields, how: structure}}")?;
+//! assert_eq!(Origin::of(&node).expect("the node says where it is from").document, "a-page");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 use std::fs;

@@ -12,6 +12,27 @@
 //!   that it does name must be carried; ours may have more. Silent places are listed.
 //! * *Open words*: a list of words is compared as a list, whether it is closed (`enum`, `const`) or not
 //!   (`x-words`, `x-known-values`).
+//!
+//! Any two OpenAPI documents can be compared; here ours has lost a member:
+//!
+//! ```
+//! use fleetwire_spec::coverage::compare;
+//! use fleetwire_spec::source::parse;
+//!
+//! let document = |member: &str| {
+//!     parse(&format!(
+//!         "{{openapi: 3.0.3, info: {{title: t, version: '1'}}, paths: {{/beat: {{post: {{
+//!           requestBody: {{content: {{application/json: {{schema: {{type: object, properties: {{ {member} }} }} }} }} }},
+//!           responses: {{'200': {{description: taken}} }} }} }} }} }}"
+//!     ))
+//! };
+//! let source = document("id: {type: string}, uptime: {type: integer}")?;
+//! let ours = document("id: {type: string}")?;
+//! let found = compare("ours", &source, &ours, &[], &[]);
+//! assert_eq!(found.findings.len(), 1);
+//! assert!(found.findings[0].to_string().contains("uptime"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod pairs;
 mod shape;
