@@ -1099,6 +1099,15 @@ async fn an_update_is_the_release_registered_last_for_the_machine<K: Shelf>(mut 
     assert_eq!(world.update(&agent).await.unwrap().version, "0.6.0");
 }
 
+async fn an_update_is_for_the_system_that_was_enrolled<K: Shelf>(world: World<K>) {
+    let (mut machine, agent) = world.living("ws-1").await;
+    world.release("9.0.0", "linux", "amd64").await;
+    world.release("0.7.0", "windows", "amd64").await;
+    machine.os = "linux";
+    world.beat(&machine, &agent).await.unwrap();
+    assert_eq!(world.update(&agent).await.unwrap().version, "0.7.0");
+}
+
 async fn an_agent_that_runs_the_latest_release_is_offered_none<K: Shelf>(world: World<K>) {
     let (machine, agent) = world.living("ws-1").await;
     world.release("0.6.0", "windows", "amd64").await;
@@ -1886,6 +1895,7 @@ lives! {
     a_task_is_handed_over_again_until_its_result_is_in,
     a_task_expires_after_its_time_and_not_before,
     an_update_is_the_release_registered_last_for_the_machine,
+    an_update_is_for_the_system_that_was_enrolled,
     an_agent_that_runs_the_latest_release_is_offered_none,
     an_update_is_signed_with_the_key_that_enrolment_gave,
     an_assigned_model_is_asked_for_until_the_device_runs_it,

@@ -4,10 +4,10 @@ use fleetwire_protocol::Fault;
 use fleetwire_protocol::achilles::{AgentKey, Answer, Heartbeat, HeartbeatData, HeartbeatRequest};
 use fleetwire_protocol::wire::Timestamp;
 use fleetwire_validation::Checked;
-use serde_json::{Map, json};
+use serde_json::Value;
 
 use crate::core::internal;
-use crate::domain::Observation;
+use crate::domain::{Agent, Observation};
 use crate::lease::Report;
 use crate::registry::AgentRecord;
 use crate::store::Store;
@@ -22,13 +22,11 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
     ) -> Result<Answer<HeartbeatData>, Fault> {
         let request = call.into_inner().body;
         let agent = record.agent();
-        let report = report(&request);
-        if says_something_new(&request, &agent) {
-            let agent =
-                self.store.observe(agent.no, observation(request), self.now()).await.map_err(internal)?;
+        if let Some(seen) = news(&request, &agent) {
+            let agent = self.store.observe(agent.no, seen, self.now()).await.map_err(internal)?;
             self.registry.put(agent);
         }
-        self.renew(&record, report);
+        self.renew(&record, report(&request));
 
         let agent = record.agent();
         let mut data = HeartbeatData::new(Timestamp::millis(self.now()));
@@ -40,28 +38,30 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
     }
 }
 
-/// Looks without building an observation: most heartbeats say nothing new.
-fn says_something_new(request: &HeartbeatRequest, agent: &crate::domain::Agent) -> bool {
-    let fact = |name: &str| agent.facts.get(name).and_then(serde_json::Value::as_str);
+/// What a heartbeat says that the row does not say already. Looks without building it: most say nothing new.
+///
+/// Operating system and architecture stay as enrolled, since they choose the releases that an agent is offered
+/// (D-12); one that was registered without them is taken at its first word.
+fn news(request: &HeartbeatRequest, agent: &Agent) -> Option<Observation> {
+    let fact = |name: &str| agent.facts.get(name).and_then(Value::as_str);
     let system = &request.system;
-    let version = request.agent_version.as_str();
-    (!version.is_empty() && agent.version.as_deref() != Some(version))
-        || fact("hostname") != Some(system.hostname.as_str())
-        || fact("os") != Some(system.os.as_str())
-        || fact("arch") != Some(system.arch.as_str())
-}
-
-fn observation(request: HeartbeatRequest) -> Observation {
-    let mut facts = Map::new();
-    facts.insert("hostname".to_owned(), json!(request.system.hostname));
-    facts.insert("os".to_owned(), json!(request.system.os));
-    facts.insert("arch".to_owned(), json!(request.system.arch));
-    Observation {
-        name: None,
-        version: (!request.agent_version.is_empty()).then_some(request.agent_version),
-        facts,
-        parent: None,
+    let version = Some(request.agent_version.as_str()).filter(|version| !version.is_empty());
+    let version = version.filter(|version| agent.version.as_deref() != Some(*version));
+    let facts = [
+        ("hostname", Some(system.hostname.as_str()).filter(|hostname| fact("hostname") != Some(*hostname))),
+        ("os", Some(system.os.as_str()).filter(|_| fact("os").is_none())),
+        ("arch", Some(system.arch.as_str()).filter(|_| fact("arch").is_none())),
+    ];
+    if version.is_none() && facts.iter().all(|(_, news)| news.is_none()) {
+        return None;
     }
+    let facts = facts.into_iter().filter_map(|(name, news)| Some((name.to_owned(), Value::from(news?))));
+    Some(Observation {
+        name: None,
+        version: version.map(str::to_owned),
+        facts: facts.collect(),
+        parent: None,
+    })
 }
 
 fn report(request: &HeartbeatRequest) -> Report {
