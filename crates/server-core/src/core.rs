@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::keys::{Digest, Foundation, Rotations, Signer, mint};
 use crate::lease::{Cadence, Downtime, Lease, Liveness, Report, liveness};
 use crate::rate::Rate;
 use crate::registry::{AgentRecord, Registry};
-use crate::store::{Store, StoreError};
+use crate::store::{Outcome, Store, StoreError};
 use crate::{Clock, Entropy};
 
 /// What an operator may set.
@@ -66,6 +67,15 @@ impl Config {
             Vendor::Achilles => &self.achilles,
         }
     }
+}
+
+/// What a key is good for, in the dialects whose keys need not belong to one agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyScope {
+    /// Whose key it is.
+    pub tenant: No,
+    /// The agent or host that it is bound to; `None` for all of the tenant.
+    pub agent: Option<No>,
 }
 
 /// Why a server cannot start.
@@ -241,6 +251,26 @@ impl<S: Store> Core<S> {
     ) -> Result<Arc<AgentRecord>, Fault> {
         let (digest, credential) = self.credential(vendor, secret).await?;
         let no = credential.agent.ok_or(Fault::Unauthenticated)?;
+        self.accept(digest, credential, no, plausible).await
+    }
+
+    /// Finds what a key is good for, in the dialects whose keys need not belong to one agent.
+    pub(crate) async fn scope(&self, vendor: Vendor, secret: &str) -> Result<KeyScope, Fault> {
+        let (digest, credential) = self.credential(vendor, secret).await?;
+        if let Some(no) = credential.agent {
+            self.accept(digest, credential, no, |_| true).await?;
+        }
+        Ok(KeyScope { tenant: credential.tenant, agent: credential.agent })
+    }
+
+    /// Takes the key of an agent. Its first use ends its siblings.
+    async fn accept(
+        &self,
+        digest: Digest,
+        credential: Credential,
+        no: No,
+        plausible: impl FnOnce(&Agent) -> bool,
+    ) -> Result<Arc<AgentRecord>, Fault> {
         let record = self.record(no).await?.ok_or(Fault::Unauthenticated)?;
         let agent = record.agent();
         if agent.disabled || !plausible(&agent) {
@@ -253,7 +283,7 @@ impl<S: Store> Core<S> {
     }
 
     /// The first use of a key ends its siblings.
-    pub(crate) async fn settle(&self, digest: Digest, no: No) -> Result<(), Fault> {
+    async fn settle(&self, digest: Digest, no: No) -> Result<(), Fault> {
         let agent = match self.store.settle_key(digest, self.now()).await {
             Ok(agent) => agent,
             // Another request has settled on a sibling in the meantime.
@@ -298,10 +328,22 @@ impl<S: Store> Core<S> {
         if !record.lease.has_work() {
             return Ok(Vec::new());
         }
+        let no = record.agent().no;
+        self.handing_over(record, || self.store.deliver(no, delivery, self.now()), |work| !work.is_empty())
+            .await
+    }
+
+    /// Makes a store call that hands over open work, and keeps the mark which says that there may be some.
+    pub(crate) async fn handing_over<T, C: Future<Output = Outcome<T>>>(
+        &self,
+        record: &AgentRecord,
+        call: impl FnOnce() -> C,
+        is_some_open: impl FnOnce(&T) -> bool,
+    ) -> Result<T, Fault> {
         // Cleared first: work queued during the call sets the mark again after its commit.
         record.lease.set_has_work(false);
-        let outcome = self.store.deliver(record.agent().no, delivery, self.now()).await;
-        if outcome.as_ref().map_or(true, |work| !work.is_empty()) {
+        let outcome = call().await;
+        if outcome.as_ref().map_or(true, is_some_open) {
             record.lease.set_has_work(true);
         }
         outcome.map_err(internal)

@@ -42,8 +42,7 @@ mod registry;
 pub mod store;
 mod zstack;
 
-pub use self::core::{Config, Core, StartError};
-pub use agentmc::KeyScope;
+pub use self::core::{Config, Core, KeyScope, StartError};
 pub use handle::{Handle, Identify, Origin, admit, answer};
 pub use ports::{Clock, Entropy};
 pub use rate::Rate;

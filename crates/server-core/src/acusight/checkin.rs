@@ -9,7 +9,6 @@ use fleetwire_validation::Checked;
 use serde_json::Value;
 
 use super::own;
-use crate::core::internal;
 use crate::domain::{Agent, ModelReport, Work, WorkState};
 use crate::lease::Report;
 use crate::registry::AgentRecord;
@@ -31,8 +30,6 @@ impl<S: Store> Handle<Checkin> for Core<S> {
         let actions = if is_quiet(&device, &agent, model.as_deref()) {
             Vec::new()
         } else {
-            // Cleared first: work queued during the call sets the mark again after its commit.
-            device.lease.set_has_work(false);
             let report = ModelReport {
                 agent: agent.no,
                 model,
@@ -40,11 +37,8 @@ impl<S: Store> Handle<Checkin> for Core<S> {
                 ttl: self.config.work_ttl,
                 at: self.now(),
             };
-            let outcome = self.store.reconcile_model(report).await;
-            if outcome.as_ref().map_or(true, |reconciled| !reconciled.work.is_empty()) {
-                device.lease.set_has_work(true);
-            }
-            let reconciled = outcome.map_err(internal)?;
+            let call = || self.store.reconcile_model(report);
+            let reconciled = self.handing_over(&device, call, |found| !found.work.is_empty()).await?;
             let actions = reconciled.work.iter().map(|work| action(work, &reconciled.agent)).collect();
             self.registry.put(reconciled.agent);
             actions

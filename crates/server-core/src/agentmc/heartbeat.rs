@@ -6,9 +6,8 @@ use fleetwire_protocol::{Fault, Subject};
 use fleetwire_validation::Checked;
 use serde_json::{Map, Value};
 
-use super::KeyScope;
-use crate::core::internal;
-use crate::domain::{Agent, HostReport, Hosted, HostedAgent, No, Observation};
+use crate::core::{KeyScope, internal};
+use crate::domain::{Agent, HostReport, Hosted, HostedAgent, Kind, No, Observation, Vendor};
 use crate::lease::{Liveness, Report};
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
@@ -109,7 +108,6 @@ impl<S: Store> Core<S> {
 
     /// Host and agents, if the report says of each just what is known already.
     fn known_hosts(&self, report: &HostReport) -> Option<(Agent, Vec<Agent>, Vec<No>)> {
-        use crate::domain::{Kind, Vendor};
         let host =
             self.registry.named(report.tenant, Vendor::AgentMc, Kind::Host, &report.fingerprint)?.agent();
         if report.bound.is_some_and(|bound| bound != host.no) || report.host.changes(&host) {

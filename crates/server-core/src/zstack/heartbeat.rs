@@ -4,8 +4,7 @@ use fleetwire_protocol::{Fault, Subject};
 use fleetwire_validation::Checked;
 use serde_json::Value;
 
-use crate::agentmc::KeyScope;
-use crate::core::internal;
+use crate::core::{KeyScope, internal};
 use crate::domain::{Agent, Kind, Observation, Vendor};
 use crate::lease::{Liveness, Report};
 use crate::registry::AgentRecord;

@@ -5,7 +5,7 @@ mod heartbeat;
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::zstack::{BearerAuth, BearerToken};
 
-use crate::agentmc::KeyScope;
+use crate::core::KeyScope;
 use crate::domain::Vendor;
 use crate::store::Store;
 use crate::{Core, Identify};
