@@ -111,19 +111,19 @@ impl<S: Store> AgentService<S> {
 
     /// Whether a request is for a vendor, and not for whatever else stands beside this service.
     pub fn claims<B>(&self, request: &Request<B>) -> bool {
-        self.inner.locate(request.uri().path(), host(request.headers(), request.uri())).is_some()
+        self.inner.locate(request.headers(), request.uri()).is_some()
     }
 }
 
 impl<S: Store> Inner<S> {
     /// The vendor that a request is for, and whether it stands at the root.
-    fn locate(&self, path: &str, host: Option<&str>) -> Option<(&'static Mount, bool)> {
+    fn locate(&self, headers: &HeaderMap, uri: &Uri) -> Option<(&'static Mount, bool)> {
         let named = |name: &String| mounts().iter().find(|mount| mount.vendor == name);
         if let Some(mount) = self.rooting.listener.as_ref().and_then(named) {
             return Some((mount, true));
         }
         let by_host = || {
-            let host = host?;
+            let host = host(headers, uri)?;
             let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
             self.rooting.hosts.get(name).and_then(named)
         };
@@ -132,7 +132,7 @@ impl<S: Store> Inner<S> {
         {
             return Some((mount, true));
         }
-        mounts().iter().find(|mount| mount.holds(path)).map(|mount| (mount, false))
+        mounts().iter().find(|mount| mount.holds(uri.path())).map(|mount| (mount, false))
     }
 }
 
@@ -172,8 +172,7 @@ impl<S: Store> Inner<S> {
         B::Data: Send,
         B::Error: std::fmt::Display,
     {
-        let Some((mount, rooted)) = self.locate(request.uri().path(), host(request.headers(), request.uri()))
-        else {
+        let Some((mount, rooted)) = self.locate(request.headers(), request.uri()) else {
             // Outside every mount there is no vendor whose words could be used; the flat envelope it is.
             return mounts()[0].refuse(&Fault::NoRoute);
         };

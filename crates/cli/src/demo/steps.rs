@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use fleetwire_client::{Client, ReqwestTransport, RetryPolicy, SendError, Transport};
-use fleetwire_protocol::{Auth, Call, Endpoint, Envelope, Refusal, Reply, for_each_endpoint};
+use fleetwire_protocol::{Auth, Call, Endpoint, Envelope, Refusal, Reply, Vendor, for_each_endpoint};
 use fleetwire_server::mounts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
@@ -60,17 +61,11 @@ impl Transport for Probe {
     }
 }
 
+/// A report under way: whether it was taken.
+type Report = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// A report that can be sent again and again.
-pub(super) type Again = Box<dyn Fn(Probe) -> futures::Report + Send + Sync>;
-
-/// The type of a report under way.
-pub(super) mod futures {
-    use std::future::Future;
-    use std::pin::Pin;
-
-    /// Whether it was taken.
-    pub(in crate::demo) type Report = Pin<Box<dyn Future<Output = bool> + Send>>;
-}
+type Again = Box<dyn Fn(Probe) -> Report + Send + Sync>;
 
 /// A demonstration under way.
 pub(super) struct Steps {
@@ -114,8 +109,8 @@ impl Steps {
 
     /// The base address of a vendor.
     pub(super) fn base<E: Endpoint>(&self) -> Result<String> {
-        let vendor = E::ID.split('.').next().unwrap_or_default();
-        let mount = mounts().iter().find(|mount| mount.vendor == vendor).context("a vendor has a mount")?;
+        let mount = mounts().iter().find(|mount| mount.vendor == E::Vendor::ID);
+        let mount = mount.context("a vendor has a mount")?;
         Ok(format!("http://{}{}{}", self.address, mount.prefix, mount.base))
     }
 
