@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use fleetwire_spec::{Finding, Kind, Report, Verdict};
+use fleetwire_spec::claims::{Claim, Standing};
+use fleetwire_spec::{Finding, Held, Kind, Report, Side, Verdict};
 
 use crate::cargo;
 
@@ -18,6 +19,9 @@ pub(crate) struct CheckArgs {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+    /// Print how each claim stands of each operation, and the deviations that it rests on.
+    #[arg(long, conflicts_with = "json")]
+    explain: bool,
 }
 
 /// The arguments of `cargo xtask generate`.
@@ -37,6 +41,9 @@ pub(crate) fn check(args: CheckArgs) -> Result<ExitCode> {
     if args.json {
         print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
     } else {
+        if args.explain {
+            print(&explained(&report))?;
+        }
         print(&text(&report))?;
     }
     Ok(ExitCode::from(report.verdict.exit_code()))
@@ -119,6 +126,16 @@ fn text(report: &Report) -> String {
             lines.push(format!("  {} {}: {pointer}", silence.operation, silence.side));
         }
     }
+    let standing =
+        |is: fn(&Standing) -> bool| report.claims.iter().filter(|held| is(&held.claimed.standing)).count();
+    lines.push(format!(
+        "{}: {} proved, {} silent, {} undecided, {} refuted",
+        count(report.claims.len(), "claim of inclusion", "claims of inclusion"),
+        standing(|standing| matches!(standing, Standing::Proved)),
+        standing(|standing| matches!(standing, Standing::Silent)),
+        standing(|standing| matches!(standing, Standing::Undecided { .. })),
+        standing(|standing| matches!(standing, Standing::Refuted(_) | Standing::Untrue { .. })),
+    ));
     let compared = report.compared;
     lines.push(format!(
         "compared {}, {} and {} with the sources, and {} with the committed ones",
@@ -129,7 +146,7 @@ fn text(report: &Report) -> String {
     ));
     let needless = report.findings.iter().filter(|finding| finding.id == Kind::DeviationNeedless).count();
     let need = if needless == 0 { "all of them needed".to_owned() } else { format!("{needless} needless") };
-    lines.push(format!("{}, {need}", count(report.deviations, "deviation", "deviations")));
+    lines.push(format!("{}, {need}", count(report.deviations.len(), "deviation", "deviations")));
     let findings = count(report.findings.len(), "finding", "findings");
     match report.verdict {
         Verdict::Agreement => lines.push("source, committed and generated documents agree".to_owned()),
@@ -137,6 +154,76 @@ fn text(report: &Report) -> String {
         Verdict::Broken => lines.push(format!("BROKEN: {findings}")),
     }
     lines.join("\n") + "\n"
+}
+
+/// How each of the five claims stands of each operation.
+fn explained(report: &Report) -> String {
+    let mut operations: Vec<&str> = Vec::new();
+    for held in &report.claims {
+        if !operations.contains(&held.claimed.operation.as_str()) {
+            operations.push(&held.claimed.operation);
+        }
+    }
+    let mut lines = Vec::new();
+    for operation in operations {
+        lines.push(operation.to_owned());
+        let of_operation: Vec<&Held> =
+            report.claims.iter().filter(|held| held.claimed.operation == operation).collect();
+        for (number, claim) in (1..).zip(Claim::ALL) {
+            let of_claim: Vec<&Held> =
+                of_operation.iter().copied().filter(|held| held.claimed.claim == claim).collect();
+            lines.extend(explained_claim(number, claim, &of_claim));
+        }
+        let about = |finding: &&Finding| finding.operation.as_deref() == Some(operation);
+        let names = report.findings.iter().filter(about).filter(|finding| finding.witness.is_none()).count();
+        let coverage = if names == 0 { "proved".to_owned() } else { count(names, "finding", "findings") };
+        lines.push(format!("  5 {:<45} {coverage}", "what either end names, the other has"));
+    }
+    lines.push("\nthe deviations that claims rest on".to_owned());
+    for (number, deviation) in (1..).zip(&report.deviations) {
+        if report.claims.iter().any(|held| held.rests_on.contains(&number)) {
+            lines.push(format!("  {number:>2} {deviation}  [{}]", deviation.origin));
+        }
+    }
+    lines.join("\n") + "\n\n"
+}
+
+/// The parts of an operation grouped by how a claim stands of them.
+fn explained_claim(number: usize, claim: Claim, parts: &[&Held]) -> Vec<String> {
+    let head = |first: bool| match first {
+        true => format!("  {number} {:<45}", claim.to_string()),
+        false => format!("    {:<45}", ""),
+    };
+    if parts.is_empty() {
+        return vec![format!("{} nothing to claim: the operation has no such part", head(true))];
+    }
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for held in parts {
+        let standing = match &held.claimed.standing {
+            Standing::Proved => "proved".to_owned(),
+            Standing::Silent => "silent".to_owned(),
+            _ => held.claimed.to_string(),
+        };
+        let mut part = match (&held.claimed.side, held.claimed.part.as_str()) {
+            (Side::Request, "") => "body".to_owned(),
+            (Side::Request, part) => part.to_owned(),
+            (Side::Response(status), "") => status.clone(),
+            (Side::Response(status), part) => format!("{status} {part}"),
+        };
+        if !held.rests_on.is_empty() {
+            let numbers: Vec<String> = held.rests_on.iter().map(ToString::to_string).collect();
+            part = format!("{part} (by {})", numbers.join(", "));
+        }
+        match groups.iter_mut().find(|(own, _)| *own == standing) {
+            Some((_, listed)) => listed.push(part),
+            None => groups.push((standing, vec![part])),
+        }
+    }
+    groups
+        .into_iter()
+        .enumerate()
+        .map(|(index, (standing, listed))| format!("{} {standing}: {}", head(index == 0), listed.join(", ")))
+        .collect()
 }
 
 fn group(finding: &Finding) -> String {

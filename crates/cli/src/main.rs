@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod operator;
 mod serve;
+mod spec;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,9 @@ enum Command {
     Demo(demo::Demo),
     /// Serve agents and operators.
     Serve(serve::Serve),
+    /// Guard OpenAPI documents and JSON Schemas: find what is wrong in one, and what breaks between two.
+    #[command(subcommand)]
+    Spec(spec::SpecCommand),
     #[command(flatten)]
     Operator(operator::OperatorCommand),
 }
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
+            Command::Spec(spec) => Ok(spec.run()),
             Command::Demo(demo) => demo.run().await,
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
             Command::Operator(command) => command.run().await.map(|()| ExitCode::SUCCESS),

@@ -1,30 +1,37 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use fleetwire_protocol::Endpoint;
+use fleetwire_validation as validation;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::claims::{self, Claimed, Ends, Ours, Standing};
 use crate::coverage::{self, Compared, Coverage, Name, Silence};
 use crate::deviations::{self, Deviation, DeviationsError};
+use crate::document::Dialect;
 use crate::files::{FileError, Mode, settle};
 use crate::finding::{Finding, Fix, Kind};
-use crate::generate::{self, Document, Version};
+use crate::generate::{self, Document};
+use crate::inclusion::{Prover, Settings};
+use crate::pairing::{Pair, Pairing};
 use crate::source::{self, Source, SourceError};
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// What it comes to.
     pub verdict: Verdict,
     /// The disagreements: vendor by vendor, then the files.
     pub findings: Vec<Finding>,
+    /// The claims of inclusion, operation by operation.
+    pub claims: Vec<Held>,
     /// The places of which the sources say nothing.
     pub silent: Vec<Silence>,
-    /// How many deviations there are.
-    pub deviations: usize,
+    /// The deviations, in their order.
+    pub deviations: Vec<Deviation>,
     /// How much was compared.
     pub compared: Compared,
     /// How many files were compared.
@@ -32,11 +39,22 @@ pub struct Report {
 }
 
 impl Report {
-    fn new(proof: Proof, files: Vec<Finding>, count: usize) -> Self {
-        let Proof { coverage: Coverage { mut findings, silent, compared }, deviations } = proof;
+    fn new(proof: Proof, files: Vec<Finding>, deviations: Vec<Deviation>, count: usize) -> Self {
+        let Proof { coverage: Coverage { mut findings, silent, compared }, claims } = proof;
         findings.extend(files);
-        Self { verdict: Verdict::of(&findings), findings, silent, deviations, compared, files: count }
+        Self { verdict: Verdict::of(&findings), findings, claims, silent, deviations, compared, files: count }
     }
+}
+
+/// A claim with the patches that it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Held {
+    /// The claim, and how it stands.
+    #[serde(flatten)]
+    pub claimed: Claimed,
+    /// The deviations without which it would stand otherwise, by their places in the list, from 1.
+    pub rests_on: Vec<usize>,
 }
 
 /// What a check comes to.
@@ -75,67 +93,197 @@ impl Verdict {
     }
 }
 
-/// The claim of coverage for all vendors, with its deviations proved to be needed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is proved of all vendors, with their deviations proved to be needed.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Proof {
-    /// What was found.
+    /// The claim of coverage, with a finding for every claim of inclusion that is not proved.
     pub coverage: Coverage,
-    /// How many deviations there are.
-    pub deviations: usize,
+    /// The claims of inclusion.
+    pub claims: Vec<Held>,
 }
 
-/// Compares each source, after its deviations, with our document of the same vendor, and asks of each
-/// deviation whether leaving it out alone changes the result.
+/// The documents of ours about a vendor's operations, as OpenAPI 3.1.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Contracts {
+    /// What we write.
+    pub emit: Value,
+    /// What we read.
+    pub accept: Value,
+}
+
+impl Contracts {
+    /// Those of a vendor, from the wire types and their rules.
+    ///
+    /// # Errors
+    /// There is no such vendor.
+    pub fn of(vendor: &str) -> Result<Self, generate::Error> {
+        Ok(Self {
+            emit: generate::contract(vendor, validation::Side::Emit)?,
+            accept: generate::contract(vendor, validation::Side::Accept)?,
+        })
+    }
+}
+
+/// Proves the five claims of each vendor's operations against its source after the deviations, and asks of each
+/// deviation whether leaving it out alone changes a result.
 #[must_use]
 pub fn prove(
     sources: &[Source],
     deviations: &[Deviation],
-    ours: &BTreeMap<String, Value>,
+    ours: &BTreeMap<String, Contracts>,
     names: &[Name],
 ) -> Proof {
     let nothing = Value::Object(serde_json::Map::new());
+    let no_contracts = Contracts { emit: nothing.clone(), accept: nothing.clone() };
     let sources: BTreeMap<&str, &Value> =
         sources.iter().map(|source| (source.vendor.as_str(), &source.document)).collect();
-    let mut vendors: Vec<&str> = sources.keys().copied().chain(ours.keys().map(String::as_str)).collect();
-    vendors.sort_unstable();
-    vendors.dedup();
-
-    let mut all = Coverage::default();
+    let vendors: BTreeSet<&str> = sources.keys().copied().chain(ours.keys().map(String::as_str)).collect();
+    let mut prover = Prover::new(Settings::default());
+    let mut all = Proof { coverage: Coverage::default(), claims: Vec::new() };
     for vendor in &vendors {
-        let source = sources.get(vendor).copied().unwrap_or(&nothing);
-        let own = ours.get(*vendor).unwrap_or(&nothing);
+        let vendor = Vendor {
+            name: vendor,
+            source: sources.get(vendor).copied().unwrap_or(&nothing),
+            ours: ours.get(*vendor).unwrap_or(&no_contracts),
+            names,
+            code: Ours::new(),
+        };
+        vendor.prove_with_needs(deviations, &mut prover, &mut all);
+    }
+    for (index, deviation) in deviations.iter().enumerate() {
+        if !vendors.iter().any(|vendor| deviations::belongs_to(deviation, vendor)) {
+            all.coverage.findings.push(about_deviation(Kind::DeviationMisplaced, None, index, deviation));
+        }
+    }
+    all
+}
+
+/// Proves the five claims of one vendor's operations, and leaves open whether every deviation is needed.
+#[must_use]
+pub fn prove_vendor(
+    vendor: &str,
+    source: &Value,
+    ours: &Contracts,
+    deviations: &[Deviation],
+    names: &[Name],
+    prover: &mut Prover,
+) -> Proof {
+    let vendor = Vendor { name: vendor, source, ours, names, code: Ours::new() };
+    let pairing = vendor.pairing(deviations.iter());
+    let mut coverage = coverage::compare_paired(vendor.name, &pairing, &ours.emit);
+    let claims = vendor.claims(&pairing, prover);
+    coverage.findings.extend(claims.iter().filter_map(|claimed| vendor.unproved(claimed)));
+    let claims = claims.into_iter().map(|claimed| Held { claimed, rests_on: Vec::new() }).collect();
+    Proof { coverage, claims }
+}
+
+struct Vendor<'a> {
+    name: &'a str,
+    source: &'a Value,
+    ours: &'a Contracts,
+    names: &'a [Name],
+    code: Ours,
+}
+
+impl Vendor<'_> {
+    fn prove_with_needs(&self, deviations: &[Deviation], prover: &mut Prover, all: &mut Proof) {
         let about: Vec<(usize, &Deviation)> = deviations
             .iter()
             .enumerate()
-            .filter(|(_, deviation)| coverage::belongs_to(deviation, vendor))
+            .filter(|(_, deviation)| deviations::belongs_to(deviation, self.name))
             .collect();
-        let without = |left_out: Option<usize>| {
-            let kept: Vec<_> =
-                about.iter().filter(|(index, _)| Some(*index) != left_out).map(|(_, kept)| *kept).collect();
-            coverage::compare(vendor, source, own, names, &kept)
-        };
-        let found = without(None);
-        let needless: Vec<Finding> = about
-            .iter()
-            .filter(|(index, _)| without(Some(*index)).findings == found.findings)
-            .map(|(index, deviation)| {
-                about_deviation(Kind::DeviationNeedless, Some(vendor), *index, deviation)
-            })
-            .collect();
-        all.findings.extend(found.findings);
-        all.findings.extend(needless);
-        all.silent.extend(found.silent);
-        all.compared.operations += found.compared.operations;
-        all.compared.members += found.compared.members;
-        all.compared.words += found.compared.words;
-    }
-    for (index, deviation) in deviations.iter().enumerate() {
-        if !vendors.iter().any(|vendor| coverage::belongs_to(deviation, vendor)) {
-            all.findings.push(about_deviation(Kind::DeviationMisplaced, None, index, deviation));
+        let whole = self.pairing(about.iter().map(|(_, deviation)| *deviation));
+        let coverage = coverage::compare_paired(self.name, &whole, &self.ours.emit);
+        let claims = self.claims(&whole, prover);
+        let mut held: Vec<Held> =
+            claims.into_iter().map(|claimed| Held { claimed, rests_on: Vec::new() }).collect();
+
+        let mut needless = Vec::new();
+        for &(left_out, deviation) in &about {
+            let kept = about.iter().filter(|(index, _)| *index != left_out).map(|(_, kept)| *kept);
+            let mut pairing = self.pairing(kept);
+            let found = coverage::compare_paired(self.name, &pairing, &self.ours.emit);
+            // What the deviation does not touch stands as it stood.
+            let touched = |pair: &Pair| {
+                whole.pairs.iter().all(|own| own.id != pair.id || own.theirs.object != pair.theirs.object)
+            };
+            pairing.pairs.retain(touched);
+            let mut bites = found.findings != coverage.findings;
+            let touched: Vec<String> = pairing.pairs.iter().map(|pair| pair.id.clone()).collect();
+            let without = self.claims(&pairing, prover);
+            for held in held.iter_mut().filter(|held| touched.contains(&held.claimed.operation)) {
+                if !without.contains(&held.claimed) {
+                    held.rests_on.push(left_out + 1);
+                    bites = true;
+                }
+            }
+            if !bites {
+                let vendor = Some(self.name);
+                needless.push(about_deviation(Kind::DeviationNeedless, vendor, left_out, deviation));
+            }
         }
+
+        let unproved = held.iter().filter_map(|held| self.unproved(&held.claimed));
+        all.coverage.findings.extend(coverage.findings);
+        all.coverage.findings.extend(unproved);
+        all.coverage.findings.extend(needless);
+        all.coverage.silent.extend(coverage.silent);
+        all.coverage.compared.operations += coverage.compared.operations;
+        all.coverage.compared.members += coverage.compared.members;
+        all.coverage.compared.words += coverage.compared.words;
+        all.claims.extend(held);
     }
-    Proof { coverage: all, deviations: deviations.len() }
+
+    fn pairing<'a>(&self, deviations: impl Iterator<Item = &'a Deviation>) -> Pairing {
+        let deviations: Vec<_> = deviations.collect();
+        Pairing::new(self.name, self.source, &self.ours.emit, self.names, &deviations)
+    }
+
+    fn claims(&self, pairing: &Pairing, prover: &mut Prover) -> Vec<Claimed> {
+        let ends = Ends {
+            source: Dialect::OpenApi30,
+            ours: Dialect::OpenApi31,
+            emit: &self.ours.emit,
+            accept: &self.ours.accept,
+            open_members: Some(validation::MAX_OPEN_MEMBERS),
+        };
+        claims::claims(pairing, &ends, Some(&self.code), prover)
+    }
+
+    /// The finding that a claim is which is neither proved nor silent.
+    fn unproved(&self, claimed: &Claimed) -> Option<Finding> {
+        let (kind, said, witness) = match &claimed.standing {
+            Standing::Refuted(refutation) => {
+                let at = if refutation.pointer.is_empty() { "the root" } else { &refutation.pointer };
+                let mut said =
+                    format!("{} is refused at {at} by {}", refutation.document, refutation.keyword);
+                if let Some(code) = &refutation.code {
+                    said = format!("{said} ({code})");
+                }
+                (Kind::ClaimRefuted, said, Some(refutation.document.clone()))
+            }
+            Standing::Undecided { reasons } => (Kind::ClaimUndecided, reasons.join("; "), None),
+            Standing::Untrue { document, disagreement } => {
+                (Kind::SchemaUntrue, format!("{disagreement}: {document}"), Some(document.clone()))
+            }
+            _ => return None,
+        };
+        Some(Finding {
+            id: kind,
+            severity: kind.severity(),
+            fix: kind.fix(),
+            vendor: Some(self.name.to_owned()),
+            operation: Some(claimed.operation.clone()),
+            side: Some(claimed.side.clone()),
+            pointer: claimed.part.clone(),
+            source: format!("claimed: {}", claimed.claim),
+            origin: None,
+            ours: said,
+            witness,
+            advice: kind.advice().to_owned(),
+        })
+    }
 }
 
 fn about_deviation(kind: Kind, vendor: Option<&str>, index: usize, deviation: &Deviation) -> Finding {
@@ -154,6 +302,7 @@ fn about_deviation(kind: Kind, vendor: Option<&str>, index: usize, deviation: &D
         source: source.to_owned(),
         origin: None,
         ours: deviation.to_string(),
+        witness: None,
         advice: kind.advice().to_owned(),
     }
 }
@@ -178,12 +327,12 @@ pub fn check(root: &Path) -> Result<Report, CheckError> {
     let deviations = deviations::read(root)?;
     let mut ours = BTreeMap::new();
     for vendor in generate::vendors() {
-        ours.insert(vendor.to_owned(), generate::openapi(vendor, Version::V31)?);
+        ours.insert(vendor.to_owned(), Contracts::of(vendor)?);
     }
     let proof = prove(&sources, &deviations, &ours, &names());
     let generated = generated(root)?;
     let files = settle(root, &generated, Mode::Check)?;
-    Ok(Report::new(proof, files, generated.len()))
+    Ok(Report::new(proof, files, deviations, generated.len()))
 }
 
 /// Writes the generated files under the root of a work tree, and removes from the generated folders what does

@@ -22,7 +22,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::openapi;
@@ -31,7 +31,7 @@ use crate::openapi;
 pub const FILE: &str = "schemas/deviations.toml";
 
 /// A patch to a source.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deviation {
     /// Our id of the operation; the vendor's short name for what stands in the document as a whole.
@@ -45,8 +45,12 @@ pub struct Deviation {
     /// What to do there.
     pub op: Op,
     /// What to put there; for `add` and `replace`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
+    /// What the source has there; for `remove` and `replace`. A patch to a source that has changed since is one
+    /// that somebody must look at again. What only explains (descriptions, examples, origins) is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Value>,
     /// Why we differ.
     pub why: String,
     /// Who says so: ids of the protocol notes, or a page.
@@ -54,7 +58,7 @@ pub struct Deviation {
 }
 
 /// What a patch does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
     /// Puts something where nothing is.
@@ -103,6 +107,12 @@ pub enum DeviationsError {
     },
 }
 
+/// Whether a deviation is about a vendor's operations or document.
+#[must_use]
+pub(crate) fn belongs_to(deviation: &Deviation, vendor: &str) -> bool {
+    deviation.operation.split_once('.').map_or(deviation.operation.as_str(), |(vendor, _)| vendor) == vendor
+}
+
 /// Reads the deviations; a file that is not there holds none.
 ///
 /// # Errors
@@ -134,6 +144,8 @@ pub fn parse(text: &str) -> Result<Vec<Deviation>, DeviationsError> {
             _ if deviation.origin.trim().is_empty() => "names no origin",
             (Op::Add | Op::Replace, None) => "has no value to put there",
             (Op::Remove, Some(_)) => "removes, and has a value",
+            (Op::Add, _) if deviation.was.is_some() => "adds, and says what was there",
+            (Op::Remove | Op::Replace, _) if deviation.was.is_none() => "does not say what was there",
             _ => continue,
         };
         return Err(DeviationsError::Incomplete {
@@ -158,6 +170,16 @@ impl Deviation {
         let value = self.value.clone().map(|value| self.with_origin(value)).unwrap_or_default();
         let occupied = || format!("{} is there already; replace it", self.at);
         let absent = || format!("there is no {} in the source", self.at);
+        let replaced = match parent {
+            Value::Object(members) => members.get(&last),
+            Value::Array(items) => index_of(items, &last).and_then(|index| items.get(index)),
+            _ => None,
+        };
+        if let (Some(was), Some(is)) = (&self.was, replaced)
+            && *was != stated(is)
+        {
+            return Err(format!("the source has changed: {} is {}, and was {was}", self.at, stated(is)));
+        }
         match parent {
             Value::Object(members) => match self.op {
                 Op::Add if members.contains_key(&last) => Err(occupied()),
@@ -169,10 +191,7 @@ impl Deviation {
                 Op::Remove => members.remove(&last).map(drop).ok_or_else(absent),
             },
             Value::Array(items) => {
-                let index = items
-                    .iter()
-                    .position(|item| item.as_str() == Some(&last))
-                    .or_else(|| last.parse().ok().filter(|&index: &usize| index < items.len()));
+                let index = index_of(items, &last);
                 match (self.op, index) {
                     (Op::Add, _) if items.contains(&value) => Err(occupied()),
                     (Op::Add, _) if last == "-" => {
@@ -211,6 +230,31 @@ impl Deviation {
                 .or_insert_with(|| json!({"document": FILE, "place": self.origin, "how": "deviation"}));
         }
         value
+    }
+}
+
+/// The place of a text in a list of texts, or the place of that number.
+fn index_of(items: &[Value], last: &str) -> Option<usize> {
+    let named = items.iter().position(|item| item.as_str() == Some(last));
+    named.or_else(|| last.parse().ok().filter(|&index: &usize| index < items.len()))
+}
+
+/// A node without what only explains it.
+fn stated(node: &Value) -> Value {
+    without_remarks(node, false)
+}
+
+fn without_remarks(node: &Value, keys_are_names: bool) -> Value {
+    const REMARKS: [&str; 7] =
+        ["description", "title", "example", "examples", "x-origin", "x-note", "x-status"];
+    match node {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(key, _)| keys_are_names || !REMARKS.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), without_remarks(value, !keys_are_names && key == "properties")))
+            .collect(),
+        Value::Array(items) => items.iter().map(stated).collect(),
+        scalar => scalar.clone(),
     }
 }
 

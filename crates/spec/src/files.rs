@@ -97,6 +97,7 @@ pub fn settle(root: &Path, generated: &[Document], mode: Mode) -> Result<Vec<Fin
 
 fn finding(kind: Kind, path: &Path, source: String, ours: String) -> Finding {
     Finding {
+        witness: None,
         id: kind,
         severity: kind.severity(),
         fix: kind.fix(),

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::source::Origin;
 
@@ -33,6 +34,9 @@ pub struct Finding {
     pub origin: Option<Origin>,
     /// What we say; for a file, what is generated.
     pub ours: String,
+    /// A document that proves it, for a claim that is false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Value>,
     /// What to do.
     pub advice: String,
 }
@@ -73,8 +77,10 @@ impl fmt::Display for Finding {
 pub enum Severity {
     /// Peers would misunderstand each other, or nothing can be said.
     Error,
-    /// The documents disagree on a name that does not travel, or are merely stale.
+    /// The documents disagree on a name that does not travel, are merely stale, or do not say enough.
     Warning,
+    /// A difference that breaks nobody.
+    Info,
 }
 
 impl fmt::Display for Severity {
@@ -82,6 +88,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Info => "info",
         })
     }
 }
@@ -188,6 +195,10 @@ kinds! {
     WordLost = "word-lost", Error, Think;
     /// We have a word that the source does not have.
     WordAdded = "word-added", Error, Think;
+    /// The source bounds a value, and we do not, or otherwise.
+    BoundLost = "bound-lost", Error, Think;
+    /// We bound a value and the source does not.
+    BoundAdded = "bound-added", Error, Think;
     /// The source has a status that we do not have.
     StatusLost = "status-lost", Error, Think;
     /// We have a status that the source does not have.
@@ -210,6 +221,12 @@ kinds! {
     SchemeRenamed = "scheme-renamed", Warning, Think;
     /// A security scheme of another type, place or header.
     SchemeDiffers = "scheme-differs", Error, Think;
+    /// A claim of inclusion is false, and a document shows it.
+    ClaimRefuted = "claim-refuted", Error, Think;
+    /// A claim of inclusion is neither proved nor refuted.
+    ClaimUndecided = "claim-undecided", Error, Think;
+    /// A schema of ours says of a document what our code does not do with it.
+    SchemaUntrue = "schema-untrue", Error, Think;
     /// A deviation that changes nothing when it is left out.
     DeviationNeedless = "deviation-needless", Error, Think;
     /// A deviation that cannot be applied.
@@ -248,6 +265,10 @@ impl Kind {
             Self::RequiredDiffers => "take over the source's mark, or change it by a deviation that says why",
             Self::WordLost => "add the word to the list, or remove it by a deviation that says why",
             Self::WordAdded => "drop the word, or add it by a deviation that says why",
+            Self::BoundLost => "add a rule for it, or remove it by a deviation that says why",
+            Self::BoundAdded => {
+                "say in the rule that it is ours, or add the bound by a deviation that says why"
+            }
             Self::StatusLost => "answer with it, or remove it by a deviation that says why",
             Self::StatusAdded => "do not publish it, or add it by a deviation that says why",
             Self::SecurityLost | Self::SecurityAdded => {
@@ -256,6 +277,11 @@ impl Kind {
             Self::SchemeLost | Self::SchemeAdded | Self::SchemeRenamed | Self::SchemeDiffers => {
                 "describe the scheme as the source does, or say in a deviation why not"
             }
+            Self::ClaimRefuted => {
+                "correct the type or its rules, or the transcription, or say in a deviation why we differ"
+            }
+            Self::ClaimUndecided => "say the same by keywords that can be decided",
+            Self::SchemaUntrue => "correct the schema of the type, so that it says what the code does",
             Self::DeviationNeedless => "delete it from schemas/deviations.toml",
             Self::DeviationMisplaced => "correct it in schemas/deviations.toml, or delete it",
             Self::FileMissing | Self::FileExtra | Self::FileDiffers => "cargo xtask generate",

@@ -23,14 +23,21 @@
 //! * Nothing is printed here, and nothing but [`generate_into`] writes.
 //! * A difference is either gone or a finding: there are no waivers, only patches to the source that say why.
 
+pub mod changes;
 mod check;
+pub mod claims;
 pub mod coverage;
 pub mod deviations;
+pub mod document;
 pub mod files;
 mod finding;
 pub mod generate;
+pub mod inclusion;
+pub mod lint;
 mod openapi;
+mod pairing;
+pub mod schema;
 pub mod source;
 
-pub use check::{CheckError, Proof, Report, Verdict, check, generate_into, names, prove};
+pub use check::{CheckError, Contracts, Held, Proof, Report, Verdict, check, generate_into, names, prove, prove_vendor};
 pub use finding::{Finding, Fix, Kind, Severity, Side};

@@ -1,5 +1,7 @@
 //! OpenAPI 3.0 and 3.1 documents as they are read here: operations with their references resolved.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
@@ -170,6 +172,49 @@ fn beside(target: Value, siblings: Value) -> Value {
         }
         (target, siblings) => serde_json::json!({ "allOf": [siblings, target] }),
     }
+}
+
+/// The schema of a parameter, a header or a media type; one that is not there says nothing.
+pub(crate) fn schema_of(node: &Value) -> &Value {
+    const ANYTHING: &Value = &Value::Null;
+    let content = || node.get("content")?.as_object()?.values().next()?.get("schema");
+    node.get("schema").or_else(content).unwrap_or(ANYTHING)
+}
+
+/// The schemas of a body by media type, parameters of the media type left off.
+pub(crate) fn contents(body: &Value) -> BTreeMap<String, &Value> {
+    let list = body.get("content").and_then(Value::as_object);
+    list.into_iter().flatten().map(|(media, content)| (essence(media), schema_of(content))).collect()
+}
+
+pub(crate) fn essence(media: &str) -> String {
+    media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The schema of a body's JSON.
+pub(crate) fn json_schema(body: &mut Value) -> Option<&mut Value> {
+    let contents = body.get_mut("content")?.as_object_mut()?;
+    let is_json =
+        |media: &str| matches!(essence(media).as_str(), "application/json") || media.ends_with("+json");
+    contents.iter_mut().find(|(media, _)| is_json(media))?.1.get_mut("schema")
+}
+
+pub(crate) fn responses(operation: &Value) -> BTreeMap<&str, &Value> {
+    let list = operation.get("responses").and_then(Value::as_object);
+    list.into_iter()
+        .flatten()
+        .filter(|(status, _)| !status.starts_with("x-"))
+        .map(|(s, r)| (s.as_str(), r))
+        .collect()
+}
+
+/// Whether our status answers the source's; `2XX` is met by its like, else by all of its class.
+pub(crate) fn meets(status: &str, own: &str, ours: &BTreeMap<&str, &Value>) -> bool {
+    if status == own {
+        return true;
+    }
+    let class = status.strip_suffix("XX").filter(|_| !ours.contains_key(status));
+    class.is_some_and(|class| own.len() == 3 && own.starts_with(class))
 }
 
 /// The key that a JSON pointer's token names.

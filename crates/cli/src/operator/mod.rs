@@ -3,7 +3,7 @@
 
 mod api;
 mod arguments;
-mod table;
+pub(crate) mod table;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -46,7 +46,7 @@ pub(super) fn pairs(pairs: &[(&str, &str)]) -> String {
 
 /// A text on one line. Agents choose their names, and a name must not move the cursor of an operator's terminal
 /// or turn the direction of its text.
-pub(super) fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     let unsafe_to_show = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

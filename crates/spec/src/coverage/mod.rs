@@ -2,16 +2,20 @@
 //! ours names is named by the source.
 //!
 //! Compared are the paths and methods, operation ids and tags (where the source gives any), parameters,
-//! bodies and their media types, members at every depth, types, required marks, words, statuses, headers of
-//! answers, security schemes and what each operation requires of them. Bounds, unions and null are the
-//! business of inclusion and not of coverage.
+//! bodies and their media types, members at every depth, types, required marks, words, bounds of values,
+//! statuses, headers of answers, security schemes and what each operation requires of them. What follows from
+//! a bound, how unions are cut and where null may stand are the business of [inclusion](crate::claims) and not
+//! of coverage.
 //!
 //! # Named tolerances
 //! * *Unstated status*: a status `2XX` of the source is met by any statuses of ours in that class.
 //! * *Silence*: under a node with `x-silent` the source says that there is something and not what. Members
 //!   that it does name must be carried; ours may have more. Silent places are listed.
 //! * *Open words*: a list of words is compared as a list, whether it is closed (`enum`, `const`) or not
-//!   (`x-words`, `x-known-values`).
+//!   (`x-words`, `x-known-values`). That it is closed is compared as a bound.
+//! * *Machine numbers*: ours may bound a number by the width of its type where the source does not.
+//! * *Rules beyond the source*: ours may bound a value by a rule that says that it is ours, or that a later
+//!   document or deployed code asks for it.
 //!
 //! Any two OpenAPI documents can be compared; here ours has lost a member:
 //!
@@ -34,18 +38,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod pairs;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fleetwire_validation::{self as validation, rules_of};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::shape::Shape;
+use self::shape::{Bound, Shape};
 use crate::deviations::Deviation;
 use crate::finding::{Finding, Kind, Side};
-use crate::openapi::{self, Operation};
+use crate::openapi::{self, Operation, contents, meets, responses, schema_of};
+use crate::pairing::{Pairing, without_names};
 use crate::source::Origin;
 
 /// What a comparison found.
@@ -106,36 +111,25 @@ pub fn compare(
     names: &[Name],
     deviations: &[&Deviation],
 ) -> Coverage {
-    let deviations: Vec<_> =
-        deviations.iter().copied().filter(|deviation| belongs_to(deviation, vendor)).collect();
-    let (whole, partial): (Vec<_>, Vec<_>) =
-        deviations.into_iter().partition(|deviation| deviation.operation == vendor);
-
-    let mut comparison =
-        Comparison { vendor, operation: None, side: None, theirs: source, ours, found: Coverage::default() };
-    let mut patched;
-    if !whole.is_empty() {
-        patched = source.clone();
-        for deviation in whole {
-            let outcome = if deviation.side == "document" {
-                deviation.apply(&mut patched)
-            } else {
-                Err("what stands in the document as a whole has the side `document`".to_owned())
-            };
-            if let Err(reason) = outcome {
-                comparison.misplaced(deviation, &reason);
-            }
-        }
-        comparison.theirs = &patched;
-    }
-    comparison.run(names, &partial);
-    comparison.found
+    let pairing = Pairing::new(vendor, source, ours, names, deviations);
+    compare_paired(vendor, &pairing, ours)
 }
 
-/// Whether a deviation is about a vendor's operations or document.
-#[must_use]
-pub(crate) fn belongs_to(deviation: &Deviation, vendor: &str) -> bool {
-    deviation.operation.split_once('.').map_or(deviation.operation.as_str(), |(vendor, _)| vendor) == vendor
+/// The same of documents whose operations are paired already.
+pub(crate) fn compare_paired(vendor: &str, pairing: &Pairing, ours: &Value) -> Coverage {
+    let mut comparison = Comparison {
+        vendor,
+        operation: None,
+        side: None,
+        theirs: &pairing.source,
+        ours,
+        found: Coverage::default(),
+    };
+    for (deviation, reason) in &pairing.misplaced {
+        comparison.misplaced(deviation, reason);
+    }
+    comparison.run(pairing);
+    comparison.found
 }
 
 struct Comparison<'a> {
@@ -151,63 +145,22 @@ struct Comparison<'a> {
 type Seen = BTreeSet<[(BTreeSet<String>, String); 2]>;
 
 impl Comparison<'_> {
-    fn run(&mut self, names: &[Name], deviations: &[&Deviation]) {
+    fn run(&mut self, pairing: &Pairing) {
         let schemes = self.schemes();
-        let pairs = pairs::of(openapi::operations(self.theirs), openapi::operations(self.ours));
-        let id_of = |operation: &Operation| {
-            let same = |name: &&Name| name.method == operation.method && name.path == operation.path;
-            names.iter().find(same).map_or_else(|| operation.request_line(), |name| name.id.clone())
-        };
-
-        for operation in &pairs.lost {
+        for operation in &pairing.lost {
             self.operation = Some(operation.request_line());
             let origin = Origin::of(&operation.object);
             self.report(Kind::OperationLost, "", operation.request_line(), origin, NOTHING);
         }
-        for operation in &pairs.added {
-            self.operation = Some(id_of(operation));
+        for (id, operation) in &pairing.added {
+            self.operation = Some(id.clone());
             self.report(Kind::OperationAdded, "", NOTHING, None, operation.request_line());
         }
-
-        let mut placed = BTreeSet::new();
-        for (mut theirs, ours) in pairs.both {
-            let id = id_of(&ours);
-            self.operation = Some(id.clone());
-            for (index, deviation) in deviations.iter().enumerate() {
-                if deviation.operation == id {
-                    placed.insert(index);
-                    if let Err(reason) = self.patch(&mut theirs, deviation) {
-                        self.misplaced(deviation, &reason);
-                    }
-                }
-            }
+        for pair in &pairing.pairs {
+            self.operation = Some(pair.id.clone());
             self.found.compared.operations += 1;
-            self.operations(&theirs, &ours, &schemes);
+            self.operations(&pair.theirs, &pair.ours, &schemes);
         }
-        // One for an operation that the source has lost is not worth a second finding.
-        let added: Vec<String> = pairs.added.iter().map(id_of).collect();
-        for (index, deviation) in deviations.iter().enumerate() {
-            if !placed.contains(&index) && !added.contains(&deviation.operation) {
-                self.misplaced(deviation, "the source has no such operation");
-            }
-        }
-    }
-
-    fn patch(&self, operation: &mut Operation, deviation: &Deviation) -> Result<(), String> {
-        let object = &mut operation.object;
-        let part = match deviation.side.split_once('.') {
-            None if deviation.side == "operation" => Some(object),
-            None if deviation.side == "request" => object.get_mut("requestBody").and_then(json_schema),
-            Some(("response", status)) => object
-                .get_mut("responses")
-                .and_then(|responses| responses.get_mut(status))
-                .and_then(json_schema),
-            _ => return Err(format!("there is no side `{}`", deviation.side)),
-        };
-        let part = part.ok_or_else(|| format!("the source has no schema for the {}", deviation.side))?;
-        let mut deviation = deviation.clone();
-        deviation.value = deviation.value.map(|value| openapi::inlined(self.theirs, &value));
-        deviation.apply(part)
     }
 
     fn misplaced(&mut self, deviation: &Deviation, reason: &str) {
@@ -236,6 +189,7 @@ impl Comparison<'_> {
             source: source.into(),
             origin,
             ours: ours.into(),
+            witness: None,
             advice: kind.advice().to_owned(),
         });
     }
@@ -281,7 +235,7 @@ impl Comparison<'_> {
         if theirs.method != ours.method {
             self.report(Kind::MethodDiffers, "", &theirs.method, origin.clone(), &ours.method);
         }
-        if pairs::without_names(&theirs.path) != pairs::without_names(&ours.path) {
+        if without_names(&theirs.path) != without_names(&ours.path) {
             self.report(Kind::PathDiffers, "", &theirs.path, origin.clone(), &ours.path);
         }
         if let Some(id) = theirs.id()
@@ -500,6 +454,7 @@ impl Comparison<'_> {
         if theirs.types != ours.types && !unsaid {
             self.report(Kind::TypeDiffers, at, theirs.type_names(), origin(), ours.type_names());
         }
+        self.bounds(at, theirs, ours);
         // What lies under a type that the other end does not have is said by the difference of types.
         if theirs.may_be("string") && ours.may_be("string") {
             self.words(at, theirs, ours);
@@ -511,6 +466,39 @@ impl Comparison<'_> {
         if theirs.may_be("array") && ours.may_be("array") {
             self.elements(at, theirs, theirs.items.as_deref(), ours.items.as_deref(), seen);
         }
+    }
+
+    /// Compares what bounds a value. Whether a peer would be broken by a difference is the business of inclusion;
+    /// here a bound that only one end states is one that somebody has lost, or made up.
+    fn bounds(&mut self, at: &str, theirs: &Shape, ours: &Shape) {
+        let text = |bound: &Bound| format!("{} {}", bound.keyword, bound.value);
+        for bound in theirs.bounds.difference(&ours.bounds) {
+            let own: Vec<_> =
+                ours.bounds.iter().filter(|own| own.keyword == bound.keyword).map(text).collect();
+            let own = if own.is_empty() { NOTHING.to_owned() } else { own.join(", ") };
+            self.report(Kind::BoundLost, at, text(bound), theirs.origin.clone(), own);
+        }
+        if theirs.silent {
+            return;
+        }
+        for bound in ours.bounds.difference(&theirs.bounds) {
+            let replaced = theirs.bounds.iter().any(|own| own.keyword == bound.keyword);
+            if !replaced && !is_of_a_machine(bound, ours) && !self.is_beyond_the_source(at, bound.keyword) {
+                self.report(Kind::BoundAdded, at, NOTHING, theirs.origin.clone(), text(bound));
+            }
+        }
+    }
+
+    /// Whether a rule asks for it that says that it is not the source's.
+    fn is_beyond_the_source(&self, at: &str, keyword: &str) -> bool {
+        use validation::{How, Origin};
+        let Some(operation) = &self.operation else { return false };
+        let place = at.strip_prefix("header ").map_or_else(|| at.to_owned(), |name| format!("header:{name}"));
+        rules_of(operation).iter().any(|rule| {
+            !matches!(rule.origin, Origin::Source { how: How::Structure | How::Prose | How::Slice, .. })
+                && rule.pointer == place
+                && keywords_of(rule.keyword).contains(&keyword)
+        })
     }
 
     fn words(&mut self, at: &str, theirs: &Shape, ours: &Shape) {
@@ -594,6 +582,42 @@ impl Comparison<'_> {
     }
 }
 
+/// Whether a bound says no more than that numbers are those of a machine.
+fn is_of_a_machine(bound: &Bound, ours: &Shape) -> bool {
+    const WIDTHS: [&str; 10] =
+        ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double"];
+    let is_power = |value: f64, powers: &[i32]| powers.iter().any(|power| value == 2_f64.powi(*power));
+    let value = bound.value.parse::<f64>().unwrap_or_default();
+    match bound.keyword {
+        "format" => WIDTHS.contains(&bound.value.as_str()),
+        "minimum" if value == 0.0 => {
+            ours.bounds.iter().any(|own| own.keyword == "format" && own.value.starts_with("uint"))
+        }
+        "minimum" => is_power(-value, &[7, 15, 31, 63]),
+        "maximum" => [7, 8, 15, 16, 31, 32, 63, 64].iter().any(|power| {
+            let power = 2_f64.powi(*power);
+            value == power || value == power - 1.0
+        }),
+        _ => false,
+    }
+}
+
+/// The keywords of a schema by which a rule is stated.
+fn keywords_of(keyword: validation::Keyword) -> &'static [&'static str] {
+    use validation::Keyword;
+    match keyword {
+        Keyword::Minimum(_) => &["minimum"],
+        Keyword::Range { .. } => &["minimum", "maximum"],
+        Keyword::MinLength(_) => &["minLength"],
+        Keyword::MaxLength(_) => &["maxLength"],
+        Keyword::Pattern(_) => &["pattern"],
+        Keyword::Ip | Keyword::Time => &["format"],
+        Keyword::Items(_) => &["minItems", "maxItems"],
+        Keyword::MaxMembers(_) => &["maxProperties"],
+        _ => &[],
+    }
+}
+
 /// What an end says that does not say anything.
 const NOTHING: &str = "nothing";
 
@@ -654,49 +678,6 @@ fn headers(response: &Value, around: Option<&Origin>) -> BTreeMap<String, Field>
         Some((key, Field { name: name.clone(), place: "header".to_owned(), required, shape }))
     };
     list.into_iter().flatten().filter_map(field).collect()
-}
-
-/// The schema of a parameter, a header or a media type; one that is not there says nothing.
-fn schema_of(node: &Value) -> &Value {
-    const ANYTHING: &Value = &Value::Null;
-    let content = || node.get("content")?.as_object()?.values().next()?.get("schema");
-    node.get("schema").or_else(content).unwrap_or(ANYTHING)
-}
-
-/// The schemas of a body by media type, parameters of the media type left off.
-fn contents(body: &Value) -> BTreeMap<String, &Value> {
-    let list = body.get("content").and_then(Value::as_object);
-    list.into_iter().flatten().map(|(media, content)| (essence(media), schema_of(content))).collect()
-}
-
-fn essence(media: &str) -> String {
-    media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// The schema of a body's JSON.
-fn json_schema(body: &mut Value) -> Option<&mut Value> {
-    let contents = body.get_mut("content")?.as_object_mut()?;
-    let is_json =
-        |media: &str| matches!(essence(media).as_str(), "application/json") || media.ends_with("+json");
-    contents.iter_mut().find(|(media, _)| is_json(media))?.1.get_mut("schema")
-}
-
-fn responses(operation: &Value) -> BTreeMap<&str, &Value> {
-    let list = operation.get("responses").and_then(Value::as_object);
-    list.into_iter()
-        .flatten()
-        .filter(|(status, _)| !status.starts_with("x-"))
-        .map(|(s, r)| (s.as_str(), r))
-        .collect()
-}
-
-/// Whether our status answers the source's; `2XX` is met by its like, else by all of its class.
-fn meets(status: &str, own: &str, ours: &BTreeMap<&str, &Value>) -> bool {
-    if status == own {
-        return true;
-    }
-    let class = status.strip_suffix("XX").filter(|_| !ours.contains_key(status));
-    class.is_some_and(|class| own.len() == 3 && own.starts_with(class))
 }
 
 fn tags(operation: &Value) -> BTreeSet<String> {

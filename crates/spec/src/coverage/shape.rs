@@ -14,6 +14,8 @@ pub(super) struct Shape {
     /// `None` is any type; an empty set is no value at all.
     pub(super) types: Option<BTreeSet<String>>,
     pub(super) words: BTreeSet<String>,
+    /// Keywords that bound a value, with what they say; of a union, those of all its branches.
+    pub(super) bounds: BTreeSet<Bound>,
     pub(super) members: BTreeMap<String, Member>,
     pub(super) items: Option<Box<Shape>>,
     /// The values of a map, where the schema says anything of them.
@@ -23,6 +25,13 @@ pub(super) struct Shape {
     pub(super) origin: Option<Origin>,
     /// Schemas that this one contains itself in.
     pub(super) cycles: BTreeSet<String>,
+}
+
+/// A keyword with its value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bound {
+    pub(super) keyword: &'static str,
+    pub(super) value: String,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +68,7 @@ impl Shape {
             silent: schema.get("x-silent") == Some(&Value::Bool(true)),
             origin: origin.clone(),
             words,
+            bounds: bounds(schema),
             ..Self::default()
         };
         let required: BTreeSet<&str> = texts(schema.get("required")).collect();
@@ -98,6 +108,7 @@ impl Shape {
     fn says_nothing(&self) -> bool {
         self.types.is_none()
             && self.words.is_empty()
+            && self.bounds.is_empty()
             && self.members.is_empty()
             && self.items.is_none()
             && self.values.is_none()
@@ -117,6 +128,7 @@ impl Shape {
             (Some(one), Some(other)) => Some(common(&one, &other)),
         };
         self.words.extend(other.words);
+        self.bounds.extend(other.bounds);
         for (name, member) in other.members {
             match self.members.remove(&name) {
                 None => self.members.insert(name, member),
@@ -163,6 +175,7 @@ impl Shape {
             }
         };
         self.words.extend(other.words);
+        self.bounds.extend(other.bounds);
         self.items = merged(self.items, other.items, Self::or);
         self.values = merged(self.values, other.values, Self::or);
         self.silent |= other.silent;
@@ -205,6 +218,43 @@ fn common(one: &BTreeSet<String>, other: &BTreeSet<String>) -> BTreeSet<String> 
 
 fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+const BOUNDS: [&str; 14] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+];
+
+fn bounds(schema: &Value) -> BTreeSet<Bound> {
+    let text = |value: &Value| match value {
+        // One number has several spellings.
+        Value::Number(number) => number.as_f64().unwrap_or_default().to_string(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let stated =
+        BOUNDS.iter().filter_map(|&keyword| Some(Bound { keyword, value: text(schema.get(keyword)?) }));
+    let closed = |keyword, is_closed: bool| is_closed.then(|| Bound { keyword, value: "closed".to_owned() });
+    let members = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    stated
+        .chain(closed(
+            "enum",
+            schema.get("enum").is_some_and(|words| words.as_array().is_some_and(|w| w.len() > 1)),
+        ))
+        .chain(closed("additionalProperties", members))
+        .collect()
 }
 
 /// The words that a schema names, whether it closes the list (`enum`, `const`) or not.

@@ -84,12 +84,21 @@ pub fn vendors() -> Vec<&'static str> {
 /// # Errors
 /// There is no such vendor.
 pub fn openapi(vendor: &str, version: Version) -> Result<Value, Error> {
-    let operations = operations_of(vendor)?;
-    let mut document = document::openapi(&operations, Contract::new(&operations, Side::Emit))?;
+    let mut document = contract(vendor, Side::Emit)?;
     if version == Version::V30 {
         v30::convert(&mut document);
     }
     Ok(sorted(document))
+}
+
+/// The OpenAPI 3.1 document of a vendor's operations in either contract. That of the emitting side is published;
+/// that of the accepting side holds the tolerances as well.
+///
+/// # Errors
+/// There is no such vendor.
+pub fn contract(vendor: &str, side: Side) -> Result<Value, Error> {
+    let operations = operations_of(vendor)?;
+    document::openapi(&operations, Contract::new(&operations, side))
 }
 
 /// The JSON Schema of each message of a vendor, by the message's name.
