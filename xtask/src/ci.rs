@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bans, cargo, cargo::Cargo, check, guide, licences, package, snapshots, validator};
+use crate::{bans, cargo, cargo::Cargo, check, guide, licences, oracles, package, snapshots, validator};
 
 /// What stands in place of step names to ask for both tiers.
 const FULL: &str = "full";
@@ -173,6 +173,12 @@ const STEPS: &[Step] = &[
         tier: Tier::Second,
         what: "the generated OpenAPI documents are valid, says a validator that is not ours",
         action: Action::Check(validator::check),
+    },
+    Step {
+        name: "oracles",
+        tier: Tier::Second,
+        what: "the spec guard before other tools that prove inclusion and compare documents",
+        action: Action::Check(oracles::check),
     },
     Step {
         name: "guide",

@@ -8,6 +8,7 @@ mod ci;
 mod files;
 mod guide;
 mod licences;
+mod oracles;
 mod package;
 mod snapshots;
 mod validator;

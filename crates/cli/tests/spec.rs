@@ -91,8 +91,11 @@ POST /beat
 "
     );
     assert_eq!((err.as_str(), code), ("", 1));
-    let (out, _, code) = run(folder.path(), &["lint", "api.yaml", "--quiet"]);
-    assert_eq!((out.as_str(), code), ("", 1));
+    let (quiet, _, code) = run(folder.path(), &["lint", "api.yaml", "--quiet"]);
+    assert_eq!((quiet.as_str(), code), ("", 1));
+    // Documents are told apart.
+    let (twice, _, _) = run(folder.path(), &["lint", "api.yaml", "api.yaml"]);
+    assert_eq!(twice, format!("{out}\n{out}"));
 }
 
 #[test]
@@ -417,8 +420,8 @@ fn what_git_does_not_have_is_told_step_by_step() {
     }
     assert!(!folder.path().join("x").exists());
     let without_repository = refused(&bare, "HEAD:a.yaml");
-    let said = "fleetwire: HEAD:a.yaml is no file, and git has no repository here that could have it (";
-    assert!(without_repository.starts_with(said), "{without_repository}");
+    let begin = "fleetwire: HEAD:a.yaml is no file, and git has no repository here that could have it (";
+    assert!(without_repository.starts_with(begin), "{without_repository}");
     let without_git =
         command(folder.path(), &["lint", "HEAD:api/beat.yaml"]).env("PATH", "").output().unwrap();
     let (_, err, code) = said(without_git);

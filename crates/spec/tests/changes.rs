@@ -496,3 +496,58 @@ fn deep_and_circular_schemas_end() {
     let found: Vec<String> = changes.findings.iter().map(short).collect();
     assert_eq!(found, ["warning request-undecided"], "{:?}", changes.findings);
 }
+
+/// Documents of which any one place is not what belongs there are compared to an end, whatever is found.
+#[test]
+fn documents_with_anything_anywhere_are_compared() {
+    fn pointers(node: &Value, at: String, all: &mut Vec<String>) {
+        match node {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let name = name.replace('~', "~0").replace('/', "~1");
+                    pointers(value, format!("{at}/{name}"), all);
+                }
+            }
+            Value::Array(items) => {
+                for (index, value) in items.iter().enumerate() {
+                    pointers(value, format!("{at}/{index}"), all);
+                }
+            }
+            _ => {}
+        }
+        all.push(at);
+    }
+    let junk = [
+        json!(null),
+        json!(-1.5),
+        json!("\u{7}\n"),
+        json!([]),
+        json!([[], {"$ref": "#"}]),
+        json!({"$ref": 5}),
+        json!({"$ref": "#/paths"}),
+        json!({"": {"in": 3}, "allOf": {"type": []}}),
+        json!(true),
+    ];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/source/zstack.yaml");
+    let source = Document::read(&path).unwrap();
+    let mut places = Vec::new();
+    pointers(source.value(), String::new(), &mut places);
+    let mut compared = 0;
+    for (place, at) in places.iter().filter(|at| !at.contains("x-")).enumerate() {
+        let mut value = Value::clone(source.value());
+        *value.pointer_mut(at).unwrap() = junk[place % junk.len()].clone();
+        let Ok(document) = Document::parse("junk.json", value.to_string().as_bytes()) else { continue };
+        if !document.dialect().is_openapi() {
+            continue;
+        }
+        compared += 1;
+        for (old, new) in [(&source, &document), (&document, &source), (&document, &document)] {
+            let changes =
+                compare(old, new, &Options::default(), &mut Prover::new(Settings::default())).unwrap();
+            for change in changes.findings {
+                assert!(!change.to_string().contains(char::is_control), "{at}: {change:?}");
+            }
+        }
+    }
+    assert!(compared > 100, "{compared}");
+}

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use fleetwire_spec::claims::{Claim, Standing};
 use fleetwire_spec::deviations::FILE as DEVIATIONS;
 use fleetwire_spec::{Finding, Fix, Report, Verdict, check, generate_into};
 use tempfile::TempDir;
@@ -104,12 +105,17 @@ fn source_that_changed_is_broken_even_where_a_file_is_stale_too() {
     let tree = tree();
     edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
     let broken = report(&tree);
-    assert_eq!(briefs(&broken), ["member-renamed zstack.heartbeat /platform"]);
+    // The name is found, and so is the answer of ours that the source now forbids.
+    assert_eq!(
+        briefs(&broken),
+        ["member-renamed zstack.heartbeat /platform", "claim-refuted zstack.heartbeat "]
+    );
+    assert_eq!(broken.findings[1].witness, Some(serde_json::json!({"platformId": ""})));
     assert_eq!((broken.verdict, broken.verdict.exit_code()), (Verdict::Broken, 1));
 
     edit(&tree, OPENAPI, "\"version\"", "\"verzion\"");
     let both = report(&tree);
-    assert_eq!(both.findings.len(), 2);
+    assert_eq!(both.findings.len(), 3);
     assert_eq!(both.verdict, Verdict::Broken);
 }
 
@@ -132,13 +138,40 @@ fn deviation_that_the_source_has_made_needless_is_found() {
     let path = tree.path().join(DEVIATIONS);
     let text = fs::read_to_string(&path).unwrap();
     let number = text.matches("[[deviation]]").count() + 1;
-    let needless = "\n[[deviation]]\noperation = 'zstack.heartbeat'\nside = 'request'\nat = '/properties/version/maxLength'\n\
+    let needless = "\n[[deviation]]\noperation = 'zstack.heartbeat'\nside = 'request'\nat = '/properties/version/x-remark'\n\
                     op = 'add'\nvalue = 64\nwhy = 'so'\norigin = 'nobody'\n";
     fs::write(&path, text + needless).unwrap();
     let report = report(&tree);
     assert_eq!(briefs(&report), [format!("deviation-needless zstack.heartbeat deviation {number}")]);
     assert_eq!(report.verdict, Verdict::Broken);
     assert_eq!(report.deviations.len(), number);
+}
+
+#[test]
+fn deviation_whose_place_has_changed_in_the_source_is_found() {
+    let tree = tree();
+    edit(&tree, "schemas/source/zstack.yaml", "          maximum: 100\n", "          maximum: 99\n");
+    let briefs = briefs(&report(&tree));
+    assert_eq!(briefs[0], "deviation-misplaced zstack.heartbeat request /properties/cpuUsage");
+}
+
+#[test]
+fn claims_stand_in_the_report_with_the_deviations_that_they_rest_on() {
+    let report = report(&tree());
+    let uptime = report.deviations.iter().position(|one| one.at == "/properties/uptime").unwrap() + 1;
+    let held = report
+        .claims
+        .iter()
+        .find(|held| {
+            (held.claimed.operation.as_str(), held.claimed.claim)
+                == ("zstack.heartbeat", Claim::RequestsAccepted)
+                && held.claimed.part.is_empty()
+        })
+        .unwrap();
+    assert_eq!(held.claimed.standing, Standing::Proved);
+    assert!(held.rests_on.contains(&uptime), "{held:?}");
+    let silent = report.claims.iter().filter(|held| held.claimed.standing == Standing::Silent).count();
+    assert_eq!((report.claims.len() > 80, silent), (true, 8));
 }
 
 #[test]
@@ -155,7 +188,7 @@ fn deviation_without_a_place_is_found() {
         let path = tree.path().join(DEVIATIONS);
         let text = fs::read_to_string(&path).unwrap();
         let misplaced = format!(
-            "\n[[deviation]]\noperation = '{operation}'\nside = '{side}'\nat = '{at}'\nop = 'remove'\nwhy = 'so'\norigin = 'X'\n"
+            "\n[[deviation]]\noperation = '{operation}'\nside = '{side}'\nat = '{at}'\nop = 'remove'\nwas = 1\nwhy = 'so'\norigin = 'X'\n"
         );
         fs::write(&path, format!("{text}{misplaced}")).unwrap();
         let report = report(&tree);

@@ -96,8 +96,7 @@ impl Conform {
         });
         let title = format!("{} → {}", source.name(), ours.name());
         let report = Report { title, entries, remarks, json };
-        self.output.show(&report)?;
-        Ok(self.output.code(&report))
+        self.output.conclude(report)
     }
 }
 

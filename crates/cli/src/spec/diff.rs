@@ -66,8 +66,7 @@ impl Diff {
             new: &new,
         };
         let report = ends.report(&changes);
-        self.output.show(&report)?;
-        Ok(self.output.code(&report))
+        self.output.conclude(report)
     }
 
     fn options(&self) -> Result<Options> {

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -24,15 +25,18 @@ pub(crate) struct Lint {
 impl Lint {
     pub(super) fn run(self) -> Result<ExitCode> {
         let mut unreadable = false;
-        let mut documents = Vec::new();
-        let mut entries = Vec::new();
+        let mut reports = Vec::new();
         for file in &self.files {
             match input::read(file) {
                 Ok(document) => {
                     let found = lint::lint(&document, &mut Prover::new(Settings::default()));
-                    let on_disk = document.name() == file && std::path::Path::new(file).exists();
-                    documents.push(machine(&document, &found));
-                    entries.extend(found.into_iter().map(|lint| entry(lint, on_disk)));
+                    let on_disk = Path::new(file).exists();
+                    reports.push(Report {
+                        title: document.name().to_owned(),
+                        json: machine(&document, &found),
+                        entries: found.into_iter().map(|lint| entry(lint, on_disk)).collect(),
+                        remarks: Vec::new(),
+                    });
                 }
                 Err(error) => {
                     unreadable = true;
@@ -40,16 +44,10 @@ impl Lint {
                 }
             }
         }
-        let title = match documents.len() {
-            1 => self.files.first().cloned().unwrap_or_default(),
-            count => format!("{count} documents"),
-        };
-        let looked_at = !documents.is_empty();
-        let report = Report { title, entries, remarks: Vec::new(), json: json!({ "documents": documents }) };
-        if looked_at {
-            self.output.show(&report)?;
+        if !reports.is_empty() {
+            self.output.show(&reports, |documents| json!({ "documents": documents }))?;
         }
-        Ok(if unreadable { ExitCode::from(UNREADABLE) } else { self.output.code(&report) })
+        Ok(if unreadable { ExitCode::from(UNREADABLE) } else { self.output.code(&reports) })
     }
 }
 

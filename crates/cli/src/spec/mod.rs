@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use fleetwire_spec::Severity;
+use serde_json::Value;
 
 use report::Report;
 use text::Paint;
@@ -116,19 +117,24 @@ fn complain(error: &anyhow::Error) {
 }
 
 impl Output {
-    /// Prints a report.
-    fn show(&self, report: &Report) -> Result<()> {
+    /// Prints reports, one behind the other; as JSON they become one value.
+    fn show(&self, reports: &[Report], whole: impl FnOnce(Vec<&Value>) -> Value) -> Result<()> {
+        let each =
+            |render: &dyn Fn(&Report) -> String| reports.iter().map(render).collect::<Vec<_>>().join("\n");
         let text = match (self.quiet, self.json, self.format) {
             (true, ..) => return Ok(()),
             (_, true, _) | (_, _, Format::Json) => {
-                let mut text =
-                    serde_json::to_string_pretty(&report.json).context("the findings are no JSON")?;
+                let whole = whole(reports.iter().map(|report| &report.json).collect());
+                let mut text = serde_json::to_string_pretty(&whole).context("the findings are no JSON")?;
                 text.push('\n');
                 text
             }
-            (_, _, Format::Text) => text::render(report, &Paint::for_stdout()),
-            (_, _, Format::Markdown) => markdown::render(report),
-            (_, _, Format::Github) => github::render(report),
+            (_, _, Format::Text) => {
+                let paint = Paint::for_stdout();
+                each(&|report| text::render(report, &paint))
+            }
+            (_, _, Format::Markdown) => each(&markdown::render),
+            (_, _, Format::Github) => each(&github::render),
         };
         match io::stdout().lock().write_all(text.as_bytes()) {
             // Whoever reads us, `head` perhaps, has seen enough.
@@ -137,11 +143,19 @@ impl Output {
         }
     }
 
-    fn code(&self, report: &Report) -> ExitCode {
+    /// Prints one report and tells how the command ends.
+    fn conclude(&self, report: Report) -> Result<ExitCode> {
+        let reports = [report];
+        self.show(&reports, |values| values.into_iter().next().cloned().unwrap_or_default())?;
+        Ok(self.code(&reports))
+    }
+
+    fn code(&self, reports: &[Report]) -> ExitCode {
         let limit = match self.fail_on {
             Limit::Error => Severity::Error,
             Limit::Warning => Severity::Warning,
         };
-        if report.fails(limit) { ExitCode::from(FOUND) } else { ExitCode::SUCCESS }
+        let fails = reports.iter().any(|report| report.fails(limit));
+        if fails { ExitCode::from(FOUND) } else { ExitCode::SUCCESS }
     }
 }

@@ -196,22 +196,24 @@ impl From<inclusion::Witness> for Witness {
 impl fmt::Display for Change {
     /// One line: severity, rule, operation, part, place, what was and what is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.severity, self.rule)?;
+        let mut line = format!("{} {}", self.severity, self.rule);
         if let Some(operation) = &self.operation {
-            write!(f, " {operation}")?;
+            line.push_str(&format!(" {operation}"));
         }
         if !self.part.is_empty() {
-            write!(f, ", {}", self.part)?;
+            line.push_str(&format!(", {}", self.part));
         }
         if !self.at.is_empty() {
-            write!(f, " at {}", self.at)?;
+            line.push_str(&format!(" at {}", self.at));
         }
-        write!(f, ": {} → {}", self.old.text, self.new.text)?;
+        line.push_str(&format!(": {} → {}", self.old.text, self.new.text));
         match self.other_count {
-            0 => Ok(()),
-            1 => f.write_str(" (also in 1 other operation)"),
-            count => write!(f, " (also in {count} other operations)"),
+            0 => {}
+            1 => line.push_str(" (also in 1 other operation)"),
+            count => line.push_str(&format!(" (also in {count} other operations)")),
         }
+        // Names of documents are shown on terminals, and may hold anything.
+        f.write_str(&line.replace(char::is_control, " "))
     }
 }
 
@@ -219,7 +221,7 @@ impl fmt::Display for Change {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Changes {
-    /// The findings, in the order of the old document, those about the document as a whole last.
+    /// The findings, operation by operation in the order of the old document.
     pub findings: Vec<Change>,
     /// The findings that somebody accepted, with the reason.
     pub accepted: Vec<AcceptedChange>,

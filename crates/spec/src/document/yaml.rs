@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Number, Value};
 
 use super::error::{DocumentError, DocumentFault};
@@ -80,12 +80,10 @@ impl<'t> Reader<'t> {
         match self.events.next_event() {
             Some(Ok((event, span))) => Ok((event, span.start)),
             Some(Err(error)) => {
-                let message = error.info();
                 let at = error.marker();
-                let what = if message.contains("recursion limit") {
-                    DocumentFault::TooDeep
-                } else {
-                    DocumentFault::Yaml(message)
+                let what = match error.kind() {
+                    ErrorKind::RecursionLimitExceeded => DocumentFault::TooDeep,
+                    _ => DocumentFault::Yaml(error.info()),
                 };
                 Err(DocumentError::at(what, at.line().max(1), at.col() + 1))
             }

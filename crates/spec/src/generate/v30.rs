@@ -104,24 +104,18 @@ fn null_branch(node: &mut Map<String, Value>) {
         if branches.len() == before {
             continue;
         }
-        // `nullable` is heard only beside a type, so that it goes to the branches that have one.
-        for branch in branches.iter_mut() {
-            if let Value::Object(branch) = branch
-                && branch.contains_key("type")
-            {
-                branch.insert("nullable".to_owned(), true.into());
-            }
+        // `nullable` is heard only beside a type: a choice of nothing but references needs a branch for null.
+        let typed =
+            branches.iter_mut().filter_map(Value::as_object_mut).filter(|own| own.contains_key("type"));
+        let marked = typed.map(|branch| branch.insert("nullable".to_owned(), true.into())).count();
+        if marked == 0 {
+            branches.push(json!({ "type": "object", "nullable": true, "enum": [null] }));
         }
-        if let [only] = branches.as_slice() {
+        if let [Value::Object(only)] = branches.as_slice() {
             let only = only.clone();
             node.remove(keyword);
-            node.insert("nullable".to_owned(), true.into());
-            if only.get("$ref").is_some() {
-                node.insert("allOf".to_owned(), json!([only]));
-            } else if let Value::Object(only) = only {
-                for (name, value) in only {
-                    node.entry(name).or_insert(value);
-                }
+            for (name, value) in only {
+                node.entry(name).or_insert(value);
             }
         }
     }

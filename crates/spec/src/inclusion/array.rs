@@ -113,7 +113,7 @@ impl Search<'_> {
             self.repeated(conjunction, goal, placed, gathered);
             return;
         };
-        if let Some(stop) = self.enter(conjunction.literals.len()) {
+        if let Some(stop) = self.enter(conjunction.size()) {
             gathered.add(stop);
             return;
         }

@@ -68,6 +68,12 @@ impl Conjunction {
         }
     }
 
+    /// How much there is to look through.
+    pub(super) fn size(&self) -> usize {
+        let alternatives = self.choices.iter().map(|choice| choice.alternatives.len());
+        self.literals.len() + alternatives.sum::<usize>()
+    }
+
     fn contains(&self, literal: Literal) -> bool {
         self.literals.binary_search(&literal).is_ok() || self.seen.binary_search(&literal).is_ok()
     }

@@ -34,6 +34,7 @@
 mod answer;
 mod array;
 mod bundle;
+mod choices;
 mod conjunction;
 mod judge;
 mod members;
@@ -44,6 +45,7 @@ mod search;
 mod shrink;
 mod unevaluated;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -100,6 +102,8 @@ pub struct Prover {
 
 /// Values that are looked at when the first one does not convince both judges.
 const MORE_CANDIDATES: usize = 6;
+/// Steps of evaluation that may be spent on making a witness small.
+const SHRINKING: usize = 5_000_000;
 
 impl Prover {
     /// One that has read nothing yet.
@@ -266,8 +270,10 @@ impl Prover {
     /// The witness that a value is, if both judges say so.
     fn witness(&mut self, narrow: SchemaId, wide: SchemaId, value: Value) -> Result<Witness, Reason> {
         let arena = &self.arena;
+        let steps = Cell::new(SHRINKING);
         let fits = |value: &Value| {
-            arena.holds(narrow, value) == Some(true) && arena.holds(wide, value) == Some(false)
+            arena.holds_within(narrow, value, &steps) == Some(true)
+                && arena.holds_within(wide, value, &steps) == Some(false)
         };
         let doubt = |message: String| Reason { pointer: String::new(), message };
         if !fits(&value) {

@@ -151,7 +151,12 @@ impl Search<'_> {
     }
 
     /// What must hold of a member's value, and why that may be too little.
-    pub(super) fn member(&self, goal: &ObjectGoal, name: &Name, extra: &[Literal]) -> (Vec<Literal>, Vec<Reason>) {
+    pub(super) fn member(
+        &self,
+        goal: &ObjectGoal,
+        name: &Name,
+        extra: &[Literal],
+    ) -> (Vec<Literal>, Vec<Reason>) {
         let mut literals = extra.to_vec();
         let mut doubts = Vec::new();
         let own = goal.properties.get(name).into_iter().flatten();
@@ -192,7 +197,7 @@ impl Search<'_> {
             self.completed(conjunction, goal, required, gathered);
             return;
         };
-        if let Some(stop) = self.enter(conjunction.literals.len()) {
+        if let Some(stop) = self.enter(conjunction.size()) {
             gathered.add(stop);
             return;
         }
@@ -267,7 +272,6 @@ impl Search<'_> {
             self.demanded(conjunction, goal, index + 1, &required, gathered);
         }
     }
-
 }
 
 impl ObjectGoal {

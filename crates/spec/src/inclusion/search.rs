@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -174,8 +175,13 @@ pub(super) struct Search<'a> {
     memory: &'a mut Memory,
     under_way: HashMap<Goal, usize>,
     steps: usize,
+    /// Steps that the evaluation of candidates may take.
+    evaluation: Cell<usize>,
     depth: usize,
 }
+
+/// Steps of evaluation in one question.
+const EVALUATION: usize = 20_000_000;
 
 impl<'a> Search<'a> {
     pub(super) fn new(
@@ -185,7 +191,16 @@ impl<'a> Search<'a> {
         memory: &'a mut Memory,
         steps: usize,
     ) -> Self {
-        Self { arena, automata, places, memory, under_way: HashMap::new(), steps, depth: 0 }
+        Self {
+            arena,
+            automata,
+            places,
+            memory,
+            under_way: HashMap::new(),
+            steps,
+            evaluation: Cell::new(EVALUATION),
+            depth: 0,
+        }
     }
 
     pub(super) fn reason(&self, schema: SchemaId, message: &str) -> Reason {
@@ -219,6 +234,8 @@ impl<'a> Search<'a> {
 
     /// At least so many values that satisfy all of the literals, if there are.
     pub(super) fn solve(&mut self, literals: Vec<Literal>, want: usize) -> Answer {
+        // What is remembered is cheap, and yet it may be asked for without end.
+        self.steps = self.steps.saturating_sub(1);
         let mut conjunction = Conjunction::new();
         if !self.assume(&mut conjunction, literals) {
             return Answer::EMPTY;
@@ -284,7 +301,7 @@ impl<'a> Search<'a> {
     }
 
     /// Where an `enum` or a `const` must hold, its values are looked at one by one.
-    fn among_values(&mut self, conjunction: &Conjunction, want: usize) -> Option<Answer> {
+    pub(super) fn among_values(&mut self, conjunction: &Conjunction, want: usize) -> Option<Answer> {
         let values = conjunction
             .literals
             .iter()
@@ -324,54 +341,16 @@ impl<'a> Search<'a> {
         let mut unknown = false;
         let choices = conjunction.choices.iter().map(|choice| &choice.origin);
         for literal in conjunction.literals.iter().chain(&conjunction.exact).chain(choices) {
-            match self.arena.satisfies(*literal, value) {
-                Some(true) => {}
-                Some(false) => return Some(false),
+            match self.arena.holds_within(literal.schema(), value, &self.evaluation) {
+                Some(holds) if holds == literal.positive() => {}
+                Some(_) => return Some(false),
                 None => unknown = true,
             }
         }
         if unknown { None } else { Some(true) }
     }
 
-    fn by_choice(&mut self, mut conjunction: Conjunction, kind: Types, want: usize) -> Answer {
-        if let Some(answer) = self.among_values(&conjunction, want) {
-            return answer;
-        }
-        let Some((index, _)) =
-            conjunction.choices.iter().enumerate().min_by_key(|(_, choice)| choice.alternatives.len())
-        else {
-            let answer = self.atoms(&conjunction, kind, want);
-            return self.confirmed(&conjunction, answer, want);
-        };
-        if let Some(stop) = self.enter(conjunction.literals.len()) {
-            return stop;
-        }
-        if conjunction.choices.len() > 1 && matches!(kind, Types::OBJECT | Types::ARRAY) {
-            // What cannot be without the choices cannot be with them.
-            let without = self.atoms(&conjunction, kind, 1);
-            if without.is_empty() {
-                self.leave();
-                return without;
-            }
-        }
-        let choice = conjunction.choices.swap_remove(index);
-        let mut gathered = Gathered::new(want);
-        for alternative in &choice.alternatives {
-            if gathered.is_enough() {
-                gathered.incomplete();
-                break;
-            }
-            let mut chosen = conjunction.clone();
-            if self.assume(&mut chosen, alternative.literals().to_vec()) {
-                let answer = self.by_choice(chosen, kind, want);
-                gathered.add(answer);
-            }
-        }
-        self.leave();
-        gathered.answer()
-    }
-
-    fn atoms(&mut self, conjunction: &Conjunction, kind: Types, want: usize) -> Answer {
+    pub(super) fn atoms(&mut self, conjunction: &Conjunction, kind: Types, want: usize) -> Answer {
         match kind {
             Types::NULL => self.constants(conjunction, [Value::Null].as_slice(), want),
             Types::BOOLEAN => {
@@ -400,7 +379,7 @@ impl<'a> Search<'a> {
 
     /// Where something weaker was searched than what must hold, values are candidates until they have been judged;
     /// and a candidate that is judged to be good is found.
-    fn confirmed(&mut self, conjunction: &Conjunction, answer: Answer, want: usize) -> Answer {
+    pub(super) fn confirmed(&mut self, conjunction: &Conjunction, answer: Answer, want: usize) -> Answer {
         let doubtful = !conjunction.doubts.is_empty() || !conjunction.exact.is_empty();
         let rests_on = answer.rests_on;
         let (values, reasons) = match answer.sought {

@@ -15,6 +15,11 @@ struct Evaluated {
     everything: bool,
 }
 
+/// How many schemas are looked at for what they evaluate.
+const LOOKS: usize = 20_000;
+/// A reference counts as so many, since references may go in circles.
+const REFERENCE: usize = 2_000;
+
 impl Evaluated {
     fn include(&mut self, other: Self) {
         self.names.extend(other.names);
@@ -40,8 +45,9 @@ impl Search<'_> {
         rest: &mut Vec<Literal>,
     ) {
         let (mut always, mut perhaps) = (Evaluated::default(), Evaluated::default());
+        let mut looks = LOOKS;
         let members = matches!(self.arena.node(literal.schema()), Node::UnevaluatedProperties { .. });
-        let fixed = evaluated(self.arena, of, members, &mut always, &mut perhaps, 0);
+        let fixed = evaluated(self.arena, of, members, &mut always, &mut perhaps, &mut looks);
         if !fixed {
             let reason = self.reason(literal.schema(), "what is evaluated here depends on the value");
             conjunction.doubts.push(reason);
@@ -73,18 +79,19 @@ fn evaluated(
     members: bool,
     always: &mut Evaluated,
     perhaps: &mut Evaluated,
-    depth: usize,
+    looks: &mut usize,
 ) -> bool {
+    *looks = looks.saturating_sub(1);
     let mut own = Evaluated::default();
     match arena.node(id) {
-        _ if depth > 100 => {
+        _ if *looks == 0 => {
             perhaps.everything = true;
             return false;
         }
         Node::All(parts) => {
             let mut fixed = true;
             for part in parts.iter() {
-                fixed &= evaluated(arena, *part, members, always, perhaps, depth + 1);
+                fixed &= evaluated(arena, *part, members, always, perhaps, looks);
             }
             return fixed;
         }
@@ -92,13 +99,14 @@ fn evaluated(
             let kind = if members { Types::OBJECT } else { Types::ARRAY };
             let live = |part: &&SchemaId| arena.types(Literal::holds(**part)).meets(kind);
             for part in parts.iter().filter(live) {
-                evaluated(arena, *part, members, &mut Evaluated::default(), perhaps, depth + 1);
+                evaluated(arena, *part, members, &mut Evaluated::default(), perhaps, looks);
             }
             return always == perhaps;
         }
         Node::Reference(reference) => {
+            *looks = looks.saturating_sub(REFERENCE);
             if let Some(target) = arena.target(*reference) {
-                return evaluated(arena, target, members, always, perhaps, depth + 1);
+                return evaluated(arena, target, members, always, perhaps, looks);
             }
             perhaps.everything = true;
             return false;

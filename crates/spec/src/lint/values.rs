@@ -47,7 +47,17 @@ pub(super) fn look(
             Some(root) => prover.read(root, document.dialect(), &sample.schema).unwrap_or(*strict),
             None => *strict,
         };
-        let Ok(value) = prover.read(&values, Dialect::Draft202012, &format!("/{at}")) else { continue };
+        let value = match prover.read(&values, Dialect::Draft202012, &format!("/{at}")) {
+            Ok(value) => value,
+            Err(error) => {
+                let message = format!(
+                    "it is not known whether the value satisfies its schema, because {}",
+                    error.message
+                );
+                findings.add(LintRule::Undecided, &sample.place, message);
+                continue;
+            }
+        };
         match prover.included(value, schema) {
             Inclusion::Proved => {}
             Inclusion::Refuted(witness) => {

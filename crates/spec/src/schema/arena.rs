@@ -250,5 +250,4 @@ impl Arena {
     pub(crate) fn target(&self, reference: u32) -> Option<SchemaId> {
         self.targets.get(reference as usize).copied().flatten()
     }
-
 }

@@ -16,9 +16,10 @@ const DEEPEST: usize = 300;
 const STEPS: usize = 1_000_000;
 
 /// Tells whether documents are valid. Answers `None` where that cannot be told within bounds.
-pub(crate) struct Evaluator<'a> {
+struct Evaluator<'a> {
     arena: &'a Arena,
-    steps: Cell<usize>,
+    /// What is left of the steps that may be taken.
+    steps: &'a Cell<usize>,
 }
 
 /// Where a document is refused.
@@ -33,7 +34,12 @@ pub(crate) struct Fault {
 impl Arena {
     /// Whether the schema accepts the value.
     pub(crate) fn holds(&self, schema: SchemaId, value: &Value) -> Option<bool> {
-        self.evaluator().holds(schema, value, 0)
+        self.holds_within(schema, value, &Cell::new(STEPS))
+    }
+
+    /// The same, out of a number of steps that several evaluations share.
+    pub(crate) fn holds_within(&self, schema: SchemaId, value: &Value, steps: &Cell<usize>) -> Option<bool> {
+        Evaluator { arena: self, steps }.holds(schema, value, 0)
     }
 
     pub(crate) fn satisfies(&self, literal: Literal, value: &Value) -> Option<bool> {
@@ -42,15 +48,12 @@ impl Arena {
 
     /// What in the schema refuses the value, as far within both as can be told.
     pub(crate) fn fault(&self, schema: SchemaId, value: &Value) -> Option<Fault> {
-        let evaluator = self.evaluator();
+        let steps = Cell::new(STEPS);
+        let evaluator = Evaluator { arena: self, steps: &steps };
         if evaluator.holds(schema, value, 0) != Some(false) {
             return None;
         }
         Some(evaluator.fault(schema, value, String::new(), 0))
-    }
-
-    fn evaluator(&self) -> Evaluator<'_> {
-        Evaluator { arena: self, steps: Cell::new(STEPS) }
     }
 }
 
@@ -66,8 +69,7 @@ fn all(mut each: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 
 impl Evaluator<'_> {
     fn holds(&self, schema: SchemaId, value: &Value, depth: usize) -> Option<bool> {
-        let steps = self.steps.get().checked_sub(1)?;
-        self.steps.set(steps);
+        self.steps.set(self.steps.get().checked_sub(1)?);
         if depth > DEEPEST {
             return None;
         }
@@ -226,6 +228,7 @@ impl Evaluator<'_> {
 
     /// Marks the items or members that a schema evaluates.
     fn mark(&self, schema: SchemaId, value: &Value, marks: &mut [bool], depth: usize) -> Option<()> {
+        self.steps.set(self.steps.get().checked_sub(1)?);
         if depth > DEEPEST {
             return None;
         }

@@ -326,8 +326,16 @@ impl Random {
         Value::Object(schema)
     }
 
+    /// Two documents of which one may be in the other.
+    pub(crate) fn pair(&mut self, tier: Tier) -> (Value, Value) {
+        let one = self.document(tier);
+        // Schemas that differ in one thing are the most telling.
+        let other = if self.percent(70) { self.mutated(&one) } else { self.document(tier) };
+        if self.percent(50) { (one, other) } else { (other, one) }
+    }
+
     /// The same with one thing changed.
-    pub(crate) fn mutated(&mut self, document: &Value) -> Value {
+    fn mutated(&mut self, document: &Value) -> Value {
         let mut places = Vec::new();
         collect(document, String::new(), &mut places);
         let mut mutated = document.clone();

@@ -190,3 +190,33 @@ fn budget_ends_in_undecided() {
     };
     assert!(reasons[0].to_string().contains("budget"), "{}", reasons[0]);
 }
+
+#[test]
+fn doubling_without_a_step_into_the_value_ends() {
+    let started = Instant::now();
+    let mut definitions = Map::new();
+    for number in 0..45 {
+        let next = json!({"$ref": format!("#/$defs/d{}", number + 1)});
+        let schema = json!({
+            "anyOf": [
+                {"allOf": [next.clone()], "properties": {"a": {"minLength": number}}},
+                {"allOf": [next], "properties": {"b": {"minLength": number}}},
+            ],
+            "unevaluatedProperties": false,
+        });
+        definitions.insert(format!("d{number}"), schema);
+    }
+    definitions.insert("d45".to_owned(), json!({"not": {"required": ["never"]}, "minProperties": 1}));
+    let doubling = Arc::new(json!({"$ref": "#/$defs/d0", "$defs": definitions}));
+    let objects: Vec<_> = (0..200).map(|number| json!({"a": number, "c": "x"})).collect();
+    let objects = Arc::new(json!({"enum": objects}));
+    let mut prover = Prover::new(Settings::default());
+    let doubling = prover.read(&doubling, Dialect::Draft202012, "").unwrap();
+    let objects = prover.read(&objects, Dialect::Draft202012, "").unwrap();
+    let _ = prover.included(objects, doubling);
+    let _ = prover.included(doubling, objects);
+    let closed = prover.closed(doubling);
+    let _ = prover.accepts(closed, &json!({"a": "x"}));
+    let _ = prover.inhabitant(closed);
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+}

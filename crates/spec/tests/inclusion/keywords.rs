@@ -359,3 +359,24 @@ fn look_around_is_undecided_or_judged_on_the_document() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn wide_unions_with_optional_members_are_told_apart() {
+    let union = |least: i64, count: i64| {
+        let branches: Vec<_> = (0..count)
+            .map(|number| {
+                json!({
+                    "type": "object",
+                    "properties": {
+                        "kind": {"const": format!("k{number}")},
+                        "size": {"type": "integer", "minimum": least + number},
+                    },
+                    "required": ["kind"],
+                })
+            })
+            .collect();
+        json!({"oneOf": branches})
+    };
+    proved(union(1, 30), union(0, 30));
+    refuted(union(0, 3), union(1, 3), json!({"kind": "k0", "size": 0}));
+}

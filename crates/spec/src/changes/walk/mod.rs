@@ -96,10 +96,12 @@ impl<'a> Walk<'a> {
 
     /// Pairs operations by method and path, the names of parameters left out, then by `operationId`.
     fn paired(&mut self, old: &[Operation<'a>], new: &[Operation<'a>], schemes: &BTreeMap<String, String>) {
+        let mut by_path: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut by_line: BTreeMap<(&str, String), usize> = BTreeMap::new();
         let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
         for (index, operation) in new.iter().enumerate() {
-            by_line.insert((operation.method, without_names(&operation.path)), index);
+            by_path.insert((operation.method, &operation.path), index);
+            by_line.entry((operation.method, without_names(&operation.path))).or_insert(index);
             if let Some(id) = operation.id() {
                 by_id.insert(id.to_owned(), index);
             }
@@ -108,7 +110,9 @@ impl<'a> Walk<'a> {
             old.iter().map(|operation| (operation.method, without_names(&operation.path))).collect();
         let mut taken = BTreeSet::new();
         for was in old {
-            let same = by_line.get(&(was.method, without_names(&was.path))).copied();
+            // Paths that differ only in the names of their parameters may not stand side by side, and do.
+            let exact = by_path.get(&(was.method, was.path.as_str()));
+            let same = exact.or_else(|| by_line.get(&(was.method, without_names(&was.path)))).copied();
             // One that keeps its old line is not a candidate for a move.
             let moved = || {
                 let index = was.id().and_then(|id| by_id.get(id).copied())?;

@@ -1,0 +1,281 @@
+//! What differs between two schemas for one value, not counting what differs inside its members and items.
+
+mod alternatives;
+mod members;
+mod values;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub(super) use self::members::{anything, is_marked};
+use super::super::change::Said;
+use super::super::rules::Direction;
+use super::Judge;
+use super::kind::Kind;
+use super::view::View;
+use crate::document::{Place, child};
+
+/// Letters of a value that a finding shows.
+const SHOWN: usize = 60;
+
+/// One of the two documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Version {
+    Old,
+    New,
+}
+
+/// A schema that one end demands of a value; its references lead into one of the documents.
+#[derive(Debug, Clone)]
+pub(super) struct Demand {
+    pub(super) schema: Value,
+    pub(super) of: Version,
+}
+
+impl Demand {
+    const fn old(schema: Value) -> Option<Self> {
+        Some(Self { schema, of: Version::Old })
+    }
+
+    const fn new(schema: Value) -> Option<Self> {
+        Some(Self { schema, of: Version::New })
+    }
+}
+
+/// A difference.
+#[derive(Debug, Clone)]
+pub(super) struct Difference {
+    pub(super) kind: Kind,
+    /// Where it is seen from the value: empty, or the member that it is about.
+    pub(super) at: String,
+    pub(super) old: Said,
+    pub(super) new: Said,
+    /// What the new document demands here, which what the old one allows may not meet.
+    pub(super) by_new: Option<Demand>,
+    /// What the old document promises here, which what the new one allows may not keep.
+    pub(super) by_old: Option<Demand>,
+    /// The same of what only may be relied on: the document does not say that anybody is meant to.
+    pub(super) faint_by_new: Option<Demand>,
+    pub(super) faint_by_old: Option<Demand>,
+    /// The only way that it matters.
+    pub(super) only: Option<Direction>,
+}
+
+/// Alternatives beside one.
+#[derive(Debug, Clone)]
+pub(super) struct Others {
+    /// Where they stand, as JSON pointers.
+    pub(super) pointers: Vec<String>,
+    /// Whether null is one of them.
+    pub(super) with_null: bool,
+}
+
+/// A step from a value to one inside it, or to one of its alternatives.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Member(String),
+    /// An item by its place.
+    Item(usize),
+    /// Items from this place on.
+    Items(usize),
+    /// Members other than those named or matched.
+    Extra {
+        names: Vec<String>,
+        patterns: Vec<String>,
+    },
+    /// Members that match.
+    Pattern(String),
+    /// An alternative, with the others on either side.
+    Branch {
+        old: Others,
+        new: Others,
+    },
+}
+
+impl Step {
+    /// How a finding shows it.
+    pub(super) fn shown(&self, at: &str) -> String {
+        match self {
+            Self::Member(name) => child(at, name),
+            Self::Item(place) => child(at, &place.to_string()),
+            Self::Items(_) | Self::Extra { .. } | Self::Pattern(_) => child(at, "*"),
+            Self::Branch { .. } => at.to_owned(),
+        }
+    }
+}
+
+/// A pair of schemas for a value inside this one.
+pub(super) struct Inner<'a> {
+    pub(super) step: Step,
+    pub(super) old: Place<'a>,
+    pub(super) new: Place<'a>,
+}
+
+/// Compares two schemas for one value.
+pub(super) fn compare<'a>(
+    judge: &mut Judge<'_, 'a>,
+    old: &Place<'a>,
+    new: &Place<'a>,
+) -> (Vec<Difference>, Vec<Inner<'a>>) {
+    let (old, new) = (View::new(old), View::new(new));
+    let mut comparison = Comparison { judge, found: Vec::new(), inner: Vec::new() };
+    if old.is_broken || new.is_broken {
+        // Nothing is known of what cannot be read. If it is the same on both sides, it has not changed.
+        if !(old.is_broken && new.is_broken && old.place.value() == new.place.value()) {
+            let text = |view: &View<'_>| if view.is_broken { "refers to nothing" } else { "a schema" };
+            let said = |view: &View<'_>| said_place(&view.place, text(view));
+            comparison.found(Kind::OtherChanged, said(&old), said(&new));
+        }
+        return (comparison.found, comparison.inner);
+    }
+    let alike = old.reads_like(&new);
+    let delegated = comparison.unions(&old, &new, alike);
+    if !alike {
+        comparison.null(&old, &new, delegated);
+    }
+    if !delegated {
+        if !alike {
+            comparison.values(&old, &new);
+        }
+        comparison.members(&old, &new);
+        comparison.items(&old, &new);
+    }
+    if !alike {
+        comparison.annotations(&old, &new);
+        // What accepts the same values, however it is written, does not differ in what it accepts.
+        if comparison.found.iter().any(|found| found.kind.is_about_values())
+            && comparison.judge.are_equivalent(&old.place, &new.place)
+        {
+            comparison.found.retain(|found| !found.kind.is_about_values());
+        }
+    }
+    (comparison.found, comparison.inner)
+}
+
+struct Comparison<'c, 'p, 'a> {
+    judge: &'c mut Judge<'p, 'a>,
+    found: Vec<Difference>,
+    inner: Vec<Inner<'a>>,
+}
+
+impl<'a> Comparison<'_, '_, 'a> {
+    fn found(&mut self, kind: Kind, old: Said, new: Said) -> &mut Difference {
+        self.found.push(Difference {
+            kind,
+            at: String::new(),
+            old,
+            new,
+            by_new: None,
+            by_old: None,
+            faint_by_new: None,
+            faint_by_old: None,
+            only: None,
+        });
+        let last = self.found.len() - 1;
+        &mut self.found[last]
+    }
+
+    fn link(&mut self, step: Step, old: &Place<'a>, new: &Place<'a>) {
+        self.inner.push(Inner { step, old: old.clone(), new: new.clone() });
+    }
+
+    fn annotations(&mut self, old: &View<'a>, new: &View<'a>) {
+        let (was, is) = (old.annotation("default"), new.annotation("default"));
+        if was != is {
+            let text = |default: Option<&Value>| match default {
+                Some(value) => format!("default {}", shown(value)),
+                None => "no default".to_owned(),
+            };
+            let (before, after) = (said_of(old, "default", text(was)), said_of(new, "default", text(is)));
+            self.found(Kind::DefaultChanged, before, after);
+        }
+        let flag = |value: Option<&Value>| value == Some(&Value::Bool(true));
+        if flag(new.annotation("deprecated")) && !flag(old.annotation("deprecated")) {
+            let (before, after) =
+                (said_of(old, "deprecated", "not deprecated"), said_of(new, "deprecated", "deprecated"));
+            self.found(Kind::Deprecated, before, after);
+        }
+        let (was, is) = (discriminator(old), discriminator(new));
+        if was != is {
+            let text = |discriminator: &Option<(String, BTreeMap<String, String>)>| match discriminator {
+                Some((member, words)) if words.is_empty() => member.clone(),
+                Some((member, words)) => {
+                    cut(&format!("{member}: {}", words.keys().cloned().collect::<Vec<_>>().join(", ")))
+                }
+                None => "no discriminator".to_owned(),
+            };
+            let (before, after) =
+                (said_of(old, "discriminator", text(&was)), said_of(new, "discriminator", text(&is)));
+            self.found(Kind::DiscriminatorChanged, before, after);
+        }
+        self.known_words(old, new);
+    }
+
+    fn known_words(&mut self, old: &View<'a>, new: &View<'a>) {
+        let listed = |view: &View<'a>| -> Option<(&'static str, Vec<Value>)> {
+            ["x-extensible-enum", "x-known-values"]
+                .into_iter()
+                .find_map(|keyword| Some((keyword, view.annotation(keyword)?.as_array()?.clone())))
+        };
+        let (Some((keyword, was)), Some((new_keyword, is))) = (listed(old), listed(new)) else { return };
+        let missing = |words: &[Value], others: &[Value]| -> Vec<Value> {
+            words.iter().filter(|word| !others.contains(word)).cloned().collect()
+        };
+        let (removed, added) = (missing(&was, &is), missing(&is, &was));
+        if !removed.is_empty() {
+            let (before, after) =
+                (said_of(old, keyword, shown_list(&removed)), said_of(new, new_keyword, shown_list(&is)));
+            self.found(Kind::KnownWordRemoved, before, after);
+        }
+        if !added.is_empty() {
+            let (before, after) =
+                (said_of(old, keyword, shown_list(&was)), said_of(new, new_keyword, shown_list(&added)));
+            self.found(Kind::KnownWordAdded, before, after);
+        }
+    }
+}
+
+/// The member that tells alternatives apart, and the words for them. What a word refers to goes by its name.
+fn discriminator(view: &View<'_>) -> Option<(String, BTreeMap<String, String>)> {
+    let discriminator = view.annotation("discriminator")?;
+    let member = discriminator.get("propertyName")?.as_str()?.to_owned();
+    let mapping = discriminator.get("mapping").and_then(Value::as_object);
+    let words = mapping.into_iter().flatten().map(|(word, target)| {
+        let target = target.as_str().unwrap_or_default();
+        (word.clone(), target.rsplit('/').next().unwrap_or_default().to_owned())
+    });
+    Some((member, words.collect()))
+}
+
+const fn mark(required: bool) -> &'static str {
+    if required { "required" } else { "optional" }
+}
+
+fn shown(value: &Value) -> String {
+    cut(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}
+
+fn shown_list(words: &[Value]) -> String {
+    cut(&words.iter().map(shown).collect::<Vec<_>>().join(", "))
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What a schema says by a keyword: at the keyword if it has it, else at the schema.
+fn said_of(view: &View<'_>, keyword: &str, text: impl Into<String>) -> Said {
+    let pointer = view
+        .values(keyword)
+        .next()
+        .map_or_else(|| view.place.pointer().to_owned(), |value| value.pointer().to_owned());
+    Said { pointer: Some(pointer), text: text.into() }
+}
+
+fn said_place(place: &Place<'_>, text: impl Into<String>) -> Said {
+    Said { pointer: Some(place.pointer().to_owned()), text: text.into() }
+}
