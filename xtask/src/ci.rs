@@ -162,11 +162,21 @@ const STEPS: &[Step] = &[
     Step {
         name: "properties",
         tier: Tier::Second,
-        what: "the protocol's properties on many more cases",
-        action: Action::Commands(&[Cargo {
-            args: &["test", "--release", "-p", "fleetwire-protocol", "--all-features"],
-            env: &[("INSTA_UPDATE", "no"), ("PROPTEST_CASES", "20000")],
-        }]),
+        what: "properties on many more cases, and sources against server on 10,000 bodies of each operation",
+        action: Action::Commands(&[
+            Cargo {
+                args: &["test", "--release", "-p", "fleetwire-protocol", "--all-features"],
+                env: &[("INSTA_UPDATE", "no"), ("PROPTEST_CASES", "20000")],
+            },
+            Cargo {
+                args: &["test", "--release", "-p", "fleetwire-validation", "--test", "properties"],
+                env: &[("PROPTEST_CASES", "20000")],
+            },
+            Cargo {
+                args: &["test", "--release", "-p", "fleetwire-spec", "--test", "bodies"],
+                env: &[("PROPTEST_CASES", "10000")],
+            },
+        ]),
     },
     Step {
         name: "validator",

@@ -221,20 +221,36 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Everything wrong with a request. Never empty.
+/// What is wrong with a request. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violations(Vec<Violation>);
+pub struct Violations {
+    listed: Vec<Violation>,
+    more: usize,
+}
 
 impl Violations {
     /// The violations in the order in which they were found.
     #[must_use]
     pub fn as_slice(&self) -> &[Violation] {
-        &self.0
+        &self.listed
     }
 
     /// Iterates over them.
     pub fn iter(&self) -> std::slice::Iter<'_, Violation> {
-        self.0.iter()
+        self.listed.iter()
+    }
+
+    /// How many more were found: a list that a stranger can make as long as a message is cut.
+    #[must_use]
+    pub const fn more(&self) -> usize {
+        self.more
+    }
+
+    /// The same with a number of violations that are not listed.
+    #[must_use]
+    pub const fn with_more(mut self, more: usize) -> Self {
+        self.more = more;
+        self
     }
 
     /// `Ok` if there is none.
@@ -242,20 +258,20 @@ impl Violations {
     /// # Errors
     /// The violations, if there are any.
     pub fn check(violations: Vec<Violation>) -> Result<(), Self> {
-        if violations.is_empty() { Ok(()) } else { Err(Self(violations)) }
+        if violations.is_empty() { Ok(()) } else { Err(Self::from(violations)) }
     }
 }
 
 impl From<Violation> for Violations {
     fn from(violation: Violation) -> Self {
-        Self(vec![violation])
+        Self::from(vec![violation])
     }
 }
 
 impl From<Vec<Violation>> for Violations {
     fn from(violations: Vec<Violation>) -> Self {
         debug_assert!(!violations.is_empty(), "a refusal names at least one fault");
-        Self(violations)
+        Self { listed: violations, more: 0 }
     }
 }
 
@@ -269,11 +285,14 @@ impl<'a> IntoIterator for &'a Violations {
 
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, violation) in self.0.iter().enumerate() {
+        for (index, violation) in self.iter().enumerate() {
             if index > 0 {
                 f.write_str("; ")?;
             }
             write!(f, "{violation}")?;
+        }
+        if self.more > 0 {
+            write!(f, "; {} more are not listed", self.more)?;
         }
         Ok(())
     }

@@ -269,6 +269,7 @@ mod tests {
             at: at.into(),
             op,
             value,
+            was: None,
             why: "so".into(),
             origin: "X-1".into(),
         }
@@ -277,6 +278,28 @@ mod tests {
     fn applied(at: &str, op: Op, value: Option<Value>) -> Result<Value, String> {
         let mut part = json!({"required": ["a", "b"], "properties": {"a": {"type": "string"}}, "x/y": 1});
         deviation(at, op, value).apply(&mut part).map(|()| part)
+    }
+
+    #[test]
+    fn patch_to_a_place_that_has_changed_is_refused() {
+        let patched = |was: Value| {
+            let mut part =
+                json!({"properties": {"a": {"type": "string", "description": "A.", "x-origin": 1}}});
+            let mut deviation = deviation("/properties/a", Op::Replace, Some(json!({"type": "integer"})));
+            deviation.was = Some(was);
+            deviation.apply(&mut part).map(|()| part)
+        };
+        assert_eq!(patched(json!({"type": "string"})).unwrap()["properties"]["a"]["type"], "integer");
+        let refused = patched(json!({"type": "number"})).unwrap_err();
+        assert!(refused.contains(r#"is {"type":"string"}, and was {"type":"number"}"#), "{refused}");
+    }
+
+    #[test]
+    fn patch_says_what_it_replaces() {
+        let text = "[[deviation]]\noperation = 'v.op'\nside = 'request'\nat = '/a'\nop = 'replace'\nvalue = 1\n\
+                    why = 'so'\norigin = 'X'\n";
+        assert!(parse(text).unwrap_err().to_string().ends_with("does not say what was there"));
+        assert!(parse(&format!("{text}was = 2\n")).is_ok());
     }
 
     #[test]

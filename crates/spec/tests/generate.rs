@@ -326,21 +326,25 @@ fn every_rule_is_a_keyword_at_its_place_or_is_told_in_words() {
     }
 }
 
+#[test]
+fn every_rule_has_its_row_and_its_anchor() {
+    let documents = documents().unwrap();
+    let table = &documents.iter().find(|document| document.path == "docs/rules.md").unwrap().content;
+    for rule in rules() {
+        let anchor = format!("| <a id=\"{}\"></a>", rule.id);
+        let row: Vec<_> = table.lines().filter(|line| line.starts_with(&anchor)).collect();
+        let [row] = row[..] else { panic!("{} has {} rows", rule.id, row.len()) };
+        assert!(row.contains(&rule.statement.replace('|', "\\|")), "{row}");
+        assert_eq!(row.contains("*house rule*"), rule.is_house_rule(), "{row}");
+        assert_eq!(row.contains("held by the type"), rule.held_by_type, "{row}");
+        let severity = format!("{:?}", rule.severity).to_lowercase();
+        assert!(row.contains(&format!("| {severity} |")), "{row}");
+    }
+}
+
 /// Whether a keyword can say the rule exactly.
 fn has_keyword(rule: &Rule) -> bool {
-    match rule.keyword {
-        // Open members inside members count too, so that only a map of plain values is exact.
-        Keyword::MaxMembers(_) => rule.pointer == "/meta/tool_availability",
-        Keyword::Minimum(_)
-        | Keyword::Range { .. }
-        | Keyword::MinLength(_)
-        | Keyword::MaxLength(_)
-        | Keyword::Pattern(_)
-        | Keyword::Ip
-        | Keyword::Items(_)
-        | Keyword::Required => true,
-        _ => false,
-    }
+    rule.keyword == Keyword::Required || rule.keyword.schema().is_some()
 }
 
 fn is_laid(file: &Value, rule: &Rule) -> bool {
@@ -362,6 +366,7 @@ fn states(schema: &Value, rule: &Rule) -> bool {
         Keyword::MaxLength(max) => is("maxLength", max.into()),
         Keyword::Pattern(pattern) => is("pattern", pattern.into()),
         Keyword::Ip => is("anyOf", json!([{ "format": "ipv4" }, { "format": "ipv6" }])),
+        Keyword::Uuid => is("format", "uuid".into()),
         Keyword::Items(exactly) => is("minItems", exactly.into()) && is("maxItems", exactly.into()),
         Keyword::MaxMembers(max) => is("maxProperties", max.into()),
         _ => false,

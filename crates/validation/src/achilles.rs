@@ -17,6 +17,9 @@ const fn prose(place: &'static str) -> Origin {
 }
 
 const SCHEMAS: Origin = deployed("backend/src/schemas/agent.schemas.ts");
+const CUT: Origin = deployed("agent: stdout and stderr are cut at 1 MiB each");
+const FULL: Origin =
+    house("a result says what ran, where and when; the deployed agent leaves that out for an update (PA-8)");
 const SUMS: Origin = house("figures that contradict each other help nobody; deployed servers do not look");
 const COUNTS: Origin = house("nothing lasts or counts less than nothing; deployed servers do not look");
 
@@ -31,18 +34,27 @@ rules! {
     }
 
     Heartbeat, "achilles.heartbeat" {
-        "timestamp.time": "/timestamp" => {timestamp_is_a_time}, Time, Both, prose("Heartbeat, timestamp");
+        "timestamp.time": "/timestamp" => {timestamp_is_a_time}, Time, Both, prose("Heartbeat, table, timestamp");
         "timestamp.window": "/timestamp"
             => {timestamp_is_recent}, Window, Both, deployed("backend/src/api/agent/heartbeat.routes.ts");
+        "current_task.uuid": "/current_task"
+            => (.current_task.0?), Uuid, Emit, prose("Heartbeat, table, current_task");
+        "last_task_completed.uuid": "/last_task_completed"
+            => (.last_task_completed.0?), Uuid, Emit, prose("Heartbeat, table, last_task_completed");
         "status.min_length": "/status" => (.status), MinLength(1), Both, SCHEMAS;
         "process_start_time.time": "/process_start_time"
-            => (.process_start_time?), Time, Emit, prose("Heartbeat, process_start_time");
+            => (.process_start_time?), Time, Emit, prose("Heartbeat, table, process_start_time");
         "process_start_time.required_with": "/process_start_time"
             => {start_goes_with_reason}, RequiredWith("/reconnect_reason"), Emit,
-            prose("Heartbeat, process_start_time");
+            prose("Heartbeat, table, process_start_time");
         "process_start_time.only_with": "/process_start_time"
             => {start_goes_only_with_reason}, OnlyWith("/reconnect_reason"), Emit,
-            prose("Heartbeat, process_start_time");
+            prose("Heartbeat, table, process_start_time");
+        "reconnect_reason.required_with": "/reconnect_reason"
+            => {reason_goes_with_context}, RequiredWith("/reconnect_context"), Emit,
+            deployed("agent/internal/poller/poller.go (PA-6)");
+        "reconnect_context.offline_duration_seconds.minimum": "/reconnect_context/offline_duration_seconds"
+            => (.reconnect_context?.offline_duration_seconds), Minimum(0), Emit, COUNTS;
         "reconnect_context.failure_count.minimum": "/reconnect_context/failure_count"
             => held, Minimum(0), Both, COUNTS;
     }
@@ -50,11 +62,20 @@ rules! {
     PollTasks, "achilles.poll_tasks" {}
 
     ReportResult, "achilles.report_result" {
+        "task_id.min_length": "/task_id" => (.task_id), MinLength(1), Emit, FULL;
+        "started_at.time": "/started_at" => (.started_at), Time, Emit, FULL;
+        "completed_at.time": "/completed_at" => (.completed_at), Time, Emit, FULL;
+        "hostname.min_length": "/hostname" => (.hostname), MinLength(1), Emit, FULL;
         // A server takes an empty one for the enrolled one (PA-8).
         "os.min_length": "/os" => (.os), MinLength(1), Emit, SCHEMAS;
         "arch.min_length": "/arch" => (.arch), MinLength(1), Emit, SCHEMAS;
+        "stdout.max_bytes": "/stdout" => (.stdout), MaxBytes(1048576), Emit, CUT;
+        "stderr.max_bytes": "/stderr" => (.stderr), MaxBytes(1048576), Emit, CUT;
         "execution_duration_ms.minimum": "/execution_duration_ms"
             => (.execution_duration_ms), Minimum(0), Emit, COUNTS;
+        "bundle_results.bundle_id.same": "/bundle_results/bundle_id"
+            => {bundle_is_the_test}, Custom("must be the test_uuid"), Emit,
+            deployed("agent/internal/executor/executor.go");
         "bundle_results.passed_controls.minimum": "/bundle_results/passed_controls"
             => (.bundle_results?.passed_controls), Minimum(0), Emit, COUNTS;
         "bundle_results.failed_controls.minimum": "/bundle_results/failed_controls"
@@ -113,6 +134,19 @@ fn start_goes_with_reason(call: &Call<Heartbeat>, _: &Context, _: Side, report: 
 
 fn start_goes_only_with_reason(call: &Call<Heartbeat>, _: &Context, _: Side, report: &mut Report<'_>) {
     if call.body.reconnect_reason.is_none() && call.body.process_start_time.is_some() {
+        report.broken(&[], "");
+    }
+}
+
+fn reason_goes_with_context(call: &Call<Heartbeat>, _: &Context, _: Side, report: &mut Report<'_>) {
+    if call.body.reconnect_context.is_some() && call.body.reconnect_reason.is_none() {
+        report.broken(&[], "");
+    }
+}
+
+fn bundle_is_the_test(call: &Call<ReportResult>, _: &Context, _: Side, report: &mut Report<'_>) {
+    let Some(bundle) = &call.body.bundle_results else { return };
+    if bundle.bundle_id != call.body.test_uuid {
         report.broken(&[], "");
     }
 }

@@ -39,6 +39,10 @@ rules! {
         "device_id.min_length": "/device_id" => (.device_id), MinLength(1), Emit, NAMED;
         "pending_requests.payload.max_members": "/pending_requests/*/payload"
             => (.pending_requests[*].payload?), MaxMembers, Both, BOUNDED;
+        "pending_requests.payload.max_depth": "/pending_requests/*/payload"
+            => (.pending_requests[*].payload?), MaxDepth, Both, BOUNDED;
+        "pending_requests.payload.max_bytes": "/pending_requests/*/payload"
+            => (.pending_requests[*].payload?), MaxBytes, Both, BOUNDED;
     }
 
     NotifyImage, "acusight.notify_image" {
@@ -66,7 +70,7 @@ rules! {
         "annotations.geometry.absent": "/annotations/*/geometry"
             => (.annotations[*].geometry?), Absent, Emit, SOURCE_SHAPE;
         "annotations.inside_image": "/annotations/*"
-            => {boxes_inside_image}, Custom("must lie inside the image"), Emit,
+            => {boxes_inside_image}, Custom("must lie inside the image"), Mark,
             house("servers take a box that reaches over the edge and mark it (D-13)");
     }
 }

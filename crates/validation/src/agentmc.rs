@@ -54,6 +54,8 @@ rules! {
         "meta.openclaw_build.max_length": "/meta/openclaw_build"
             => (.meta.openclaw_build?), MaxLength(120), Both, slice!("properties/meta/properties/openclaw_build");
         "meta.models.max_members": "/meta/models/*" => (.meta.models[*]), MaxMembers, Both, BOUNDED;
+        "meta.models.max_depth": "/meta/models/*" => (.meta.models[*]), MaxDepth, Both, BOUNDED;
+        "meta.models.max_bytes": "/meta/models/*" => (.meta.models[*]), MaxBytes, Both, BOUNDED;
         "meta.tokens_in.minimum": "/meta/tokens_in"
             => held, Minimum(0), Both, slice!("properties/meta/properties/tokens_in");
         "meta.tokens_out.minimum": "/meta/tokens_out"
@@ -80,6 +82,8 @@ rules! {
             => held, Minimum(0), Both, slice!("properties/meta/properties/context_compactions");
         "meta.tool_availability.max_members": "/meta/tool_availability"
             => (.meta.tool_availability?), MaxMembers, Both, BOUNDED;
+        "meta.tool_availability.max_bytes": "/meta/tool_availability"
+            => (.meta.tool_availability?), MaxBytes, Both, BOUNDED;
         "meta.usage_window_percent_left.range": "/meta/usage_window_percent_left"
             => (.meta.usage_window_percent_left?), Range(0, 100), Both,
             slice!("properties/meta/properties/usage_window_percent_left");
@@ -96,7 +100,9 @@ rules! {
             => (.meta.node_version?), MaxLength(120), Both, slice!("properties/meta/properties/node_version");
         "meta.queue_depth.minimum": "/meta/queue_depth"
             => held, Minimum(0), Both, slice!("properties/meta/properties/queue_depth");
-        "meta.max_members": "/meta" => (.meta.extra), MaxMembers, Both, BOUNDED;
+        "meta.max_members": "/meta" => (.meta.extra), MaxOpenMembers, Both, BOUNDED;
+        "meta.max_depth": "/meta" => (.meta.extra), MaxDepth, Both, BOUNDED;
+        "meta.max_bytes": "/meta" => (.meta.extra), MaxBytes, Both, BOUNDED;
 
         "host.fingerprint.required_unless": "/host/fingerprint"
             => {fingerprint_is_somewhere}, RequiredUnless("header:X-Host-Fingerprint"), Accept, FALLBACK;
@@ -129,7 +135,11 @@ rules! {
             => (.host.meta.network.public_ip), Ip, Both,
             slice!("properties/host/properties/meta/properties/network/properties/public_ip");
         "host.meta.network.max_members": "/host/meta/network"
-            => (.host.meta.network.extra), MaxMembers, Both, BOUNDED;
+            => (.host.meta.network.extra), MaxOpenMembers, Both, BOUNDED;
+        "host.meta.network.max_depth": "/host/meta/network"
+            => (.host.meta.network.extra), MaxDepth, Both, BOUNDED;
+        "host.meta.network.max_bytes": "/host/meta/network"
+            => (.host.meta.network.extra), MaxBytes, Both, BOUNDED;
         "host.meta.os.max_length": "/host/meta/os"
             => (.host.meta.os), MaxLength(120), Both, slice!("properties/host/properties/meta/properties/os");
         "host.meta.os_version.max_length": "/host/meta/os_version"
@@ -138,6 +148,8 @@ rules! {
         "host.meta.arch.max_length": "/host/meta/arch"
             => (.host.meta.arch), MaxLength(120), Both, slice!("properties/host/properties/meta/properties/arch");
         "host.meta.cpu.max_members": "/host/meta/cpu" => (.host.meta.cpu), MaxMembers, Both, BOUNDED;
+        "host.meta.cpu.max_depth": "/host/meta/cpu" => (.host.meta.cpu), MaxDepth, Both, BOUNDED;
+        "host.meta.cpu.max_bytes": "/host/meta/cpu" => (.host.meta.cpu), MaxBytes, Both, BOUNDED;
         "host.meta.cpu_cores.range": "/host/meta/cpu_cores"
             => (.host.meta.cpu_cores), Range(1, 4096), Both,
             slice!("properties/host/properties/meta/properties/cpu_cores");
@@ -159,8 +171,7 @@ rules! {
             slice!("properties/host/properties/meta/properties/runtime/properties/version");
 
         "agent.required_unless": "/agent"
-            => {an_agent_is_reported}, RequiredUnless("/agents"), Accept,
-            newer("agent and agents (AM-5)");
+            => {an_agent_is_reported}, RequiredUnless("/agents"), Accept, slice!("required");
         "agent.required": "/agent" => {the_agent_is_reported}, Required, Emit, slice!("required");
         "agent.id.required": "/agent/id"
             => {the_agent_has_an_id}, Required, Emit, slice!("properties/agent/required");
@@ -171,18 +182,31 @@ rules! {
         "agent.type.max_length": "/agent/type"
             => (.agent?.kind?), MaxLength(120), Both, slice!("properties/agent/properties/type");
         "agent.identity.max_members": "/agent/identity" => (.agent?.identity), MaxMembers, Both, BOUNDED;
+        "agent.identity.max_depth": "/agent/identity" => (.agent?.identity), MaxDepth, Both, BOUNDED;
+        "agent.identity.max_bytes": "/agent/identity" => (.agent?.identity), MaxBytes, Both, BOUNDED;
         "agent.emoji.max_length": "/agent/emoji"
             => (.agent?.emoji?), MaxLength(32), Both, newer("agent.emoji");
         "agent.meta.max_members": "/agent/meta" => (.agent?.meta?), MaxMembers, Both, BOUNDED;
+        "agent.meta.max_depth": "/agent/meta" => (.agent?.meta?), MaxDepth, Both, BOUNDED;
+        "agent.meta.max_bytes": "/agent/meta" => (.agent?.meta?), MaxBytes, Both, BOUNDED;
         "agents.id.minimum": "/agents/*/id" => (.agents[*].id?), Minimum(1), Both, LIKE_THE_ONE;
         "agents.name.max_length": "/agents/*/name" => (.agents[*].name), MaxLength(255), Both, LIKE_THE_ONE;
         "agents.type.max_length": "/agents/*/type" => (.agents[*].kind?), MaxLength(120), Both, LIKE_THE_ONE;
-        "agents.identity.max_members": "/agents/*/identity" => (.agents[*].identity), MaxMembers, Both, BOUNDED;
+        "agents.identity.max_members": "/agents/*/identity"
+            => (.agents[*].identity), MaxMembers, Both, BOUNDED;
+        "agents.identity.max_depth": "/agents/*/identity" => (.agents[*].identity), MaxDepth, Both, BOUNDED;
+        "agents.identity.max_bytes": "/agents/*/identity" => (.agents[*].identity), MaxBytes, Both, BOUNDED;
         "agents.emoji.max_length": "/agents/*/emoji"
             => (.agents[*].emoji?), MaxLength(32), Both, LIKE_THE_ONE;
         "agents.meta.max_members": "/agents/*/meta" => (.agents[*].meta?), MaxMembers, Both, BOUNDED;
+        "agents.meta.max_depth": "/agents/*/meta" => (.agents[*].meta?), MaxDepth, Both, BOUNDED;
+        "agents.meta.max_bytes": "/agents/*/meta" => (.agents[*].meta?), MaxBytes, Both, BOUNDED;
         "host_runtime_updates.result.max_members": "/host_runtime_updates/*/result"
             => (.host_runtime_updates[*].result?), MaxMembers, Both, BOUNDED;
+        "host_runtime_updates.result.max_depth": "/host_runtime_updates/*/result"
+            => (.host_runtime_updates[*].result?), MaxDepth, Both, BOUNDED;
+        "host_runtime_updates.result.max_bytes": "/host_runtime_updates/*/result"
+            => (.host_runtime_updates[*].result?), MaxBytes, Both, BOUNDED;
     }
 }
 

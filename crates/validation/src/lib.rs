@@ -25,8 +25,13 @@
 //! assert_eq!(faults.as_slice()[0].rule, "zstack.heartbeat.cpuUsage.range");
 //! ```
 
+mod house;
 mod keyword;
+#[cfg(feature = "look")]
+pub mod look;
 mod measure;
+#[cfg(feature = "look")]
+pub mod message;
 mod report;
 mod rule;
 #[macro_use]
@@ -37,20 +42,31 @@ pub mod acusight;
 mod agentmc;
 mod zstack;
 
+#[cfg(feature = "arbitrary")]
+pub mod strategies;
+
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use fleetwire_protocol::{Call, Endpoint, Request, Violation, Violations, for_each_endpoint};
+use fleetwire_protocol::{Call, Endpoint, Request, Violation, Violations};
 
+pub use house::{HouseRules, NotSwitchable};
 pub use keyword::Keyword;
 pub use report::MAX_REPORTED;
-pub use rule::{How, Origin, Rule, Side, Sides};
+pub use rule::{How, Origin, Rule, Severity, Side, Sides};
 
-/// The most members that an open object may have, those of objects inside it included.
+/// The most members that an open object may have, besides those that its type names.
 ///
-/// What is left open is kept, stored and shown again; this bounds what a stranger can make us carry.
+/// What is left open is kept, stored and shown again; this and the next two bound what a stranger can make us
+/// carry.
 pub const MAX_OPEN_MEMBERS: usize = table::max_open_members!();
+
+/// How deep an open object may go: it is one level, each object or list within is one more.
+pub const MAX_OPEN_DEPTH: usize = table::max_open_depth!();
+
+/// The most bytes that an open object may take as JSON without spaces and escapes.
+pub const MAX_OPEN_BYTES: usize = table::max_open_bytes!();
 
 /// How far a sender's clock may be from ours, unless the context says otherwise; inclusive.
 pub const CLOCK_WINDOW: Duration = Duration::from_secs(table::clock_window!());
@@ -63,13 +79,15 @@ pub struct Context {
     /// How far from `now` a time may be that has to be recent, inclusive; `None` takes every time, and every
     /// text in its place.
     pub clock_window: Option<Duration>,
+    /// The house rules in force.
+    pub house_rules: HouseRules,
 }
 
 impl Context {
-    /// A check at a time, with the usual window.
+    /// A check at a time, with the usual window and every house rule.
     #[must_use]
     pub const fn at(now: DateTime<Utc>) -> Self {
-        Self { now, clock_window: Some(CLOCK_WINDOW) }
+        Self { now, clock_window: Some(CLOCK_WINDOW), house_rules: HouseRules::ALL }
     }
 
     /// The same with another window.
@@ -77,15 +95,22 @@ impl Context {
     pub const fn with_clock_window(self, clock_window: Option<Duration>) -> Self {
         Self { clock_window, ..self }
     }
+
+    /// The same with other house rules.
+    #[must_use]
+    pub const fn with_house_rules(self, house_rules: HouseRules) -> Self {
+        Self { house_rules, ..self }
+    }
 }
 
 /// An operation with rules.
 pub trait Validate: Endpoint {
     /// Its rules, in the order in which they are checked.
-    fn rules() -> &'static [Rule];
+    const RULES: &'static [Rule];
 
-    /// Adds a violation for every place that breaks a rule of a side, up to [`MAX_REPORTED`] in all.
-    fn violations(call: &Call<Self>, context: &Context, side: Side, out: &mut Vec<Violation>);
+    /// Adds a violation for every place that breaks a rule of a side, up to [`MAX_REPORTED`] in all, and tells how
+    /// many more there are.
+    fn violations(call: &Call<Self>, context: &Context, side: Side, out: &mut Vec<Violation>) -> usize;
 }
 
 /// A call that keeps the rules.
@@ -123,11 +148,11 @@ where
 /// Checks a call that came in.
 ///
 /// # Errors
-/// Every place that breaks a rule of the accepting side, up to [`MAX_REPORTED`].
+/// Every place that breaks a rule of the accepting side, up to [`MAX_REPORTED`], and how many more there are.
 pub fn check<E: Validate>(call: Call<E>, context: &Context) -> Result<Checked<E>, Violations> {
     let mut out = Vec::new();
-    E::violations(&call, context, Side::Accept, &mut out);
-    Violations::check(out)?;
+    let more = E::violations(&call, context, Side::Accept, &mut out);
+    Violations::check(out).map_err(|violations| violations.with_more(more))?;
     Ok(Checked(call))
 }
 
@@ -140,20 +165,19 @@ pub fn lint<E: Validate>(call: &Call<E>, context: &Context) -> Vec<Violation> {
     out
 }
 
-macro_rules! tables {
-    ([] $($operation:path,)*) => {
-        [$((<$operation as Endpoint>::ID, <$operation as Validate>::rules())),*]
-    };
-}
-
 /// The rules of all operations.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    for_each_endpoint!(tables!()).into_iter().flat_map(|(_, rules)| rules)
+    house::TABLES.iter().flat_map(|(_, rules)| rules.iter())
 }
 
 /// The rules of one operation, by its id; none for an unknown one.
 #[must_use]
 pub fn rules_of(operation: &str) -> &'static [Rule] {
-    let found = for_each_endpoint!(tables!()).into_iter().find(|(id, _)| *id == operation);
-    found.map_or(&[], |(_, rules)| rules)
+    house::TABLES.iter().find(|(id, _)| *id == operation).map_or(&[], |(_, rules)| rules)
+}
+
+/// The rule with an id.
+#[must_use]
+pub fn find_rule(id: &str) -> Option<&'static Rule> {
+    rules().find(|rule| rule.id == id)
 }

@@ -10,31 +10,33 @@ pub const MAX_REPORTED: usize = 100;
 pub(crate) struct Report<'a> {
     rule: &'static Rule,
     out: &'a mut Vec<Violation>,
+    more: &'a mut usize,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) const fn new(rule: &'static Rule, out: &'a mut Vec<Violation>) -> Self {
-        Self { rule, out }
+    pub(crate) const fn new(rule: &'static Rule, out: &'a mut Vec<Violation>, more: &'a mut usize) -> Self {
+        Self { rule, out, more }
     }
 
     /// The rule is broken; `tail` ends the sentence that its statement begins.
     #[cold]
     pub(crate) fn broken(&mut self, indices: &[usize], tail: &str) {
-        if self.out.len() < MAX_REPORTED {
-            let message = format!("{}{tail}", self.rule.statement);
-            self.out.push(Violation {
-                place: place(self.rule.pointer, indices),
-                rule: self.rule.id,
-                message,
-            });
-        }
+        let statement = self.rule.statement;
+        self.add(indices, || format!("{statement}{tail}"));
     }
 
     /// The rule is broken, and what its statement says in general is said of this call in other words.
     #[cold]
     pub(crate) fn broken_so(&mut self, message: String) {
+        self.add(&[], || message);
+    }
+
+    fn add(&mut self, indices: &[usize], message: impl FnOnce() -> String) {
         if self.out.len() < MAX_REPORTED {
-            self.out.push(Violation { place: place(self.rule.pointer, &[]), rule: self.rule.id, message });
+            let place = place(self.rule.pointer, indices);
+            self.out.push(Violation { place, rule: self.rule.id, message: message() });
+        } else {
+            *self.more += 1;
         }
     }
 }

@@ -16,10 +16,37 @@ pub struct Rule {
     pub statement: &'static str,
     /// Who is held to it.
     pub sides: Sides,
+    /// What breaking it means where the message is read.
+    pub severity: Severity,
     /// Who says so.
     pub origin: Origin,
     /// Whether the wire type already keeps it, so that no check runs: an unsigned integer is never negative.
     pub held_by_type: bool,
+}
+
+impl Rule {
+    /// Whether no source states it: it is ours, or only somebody's later document or deployed code has it.
+    #[must_use]
+    pub const fn is_house_rule(&self) -> bool {
+        matches!(self.origin, Origin::HouseRule { .. } | Origin::Source { how: How::Deployed, .. })
+    }
+
+    /// Whether it can be switched off ([`HouseRules`](crate::HouseRules)): a house rule that a check runs.
+    #[must_use]
+    pub const fn is_switchable(&self) -> bool {
+        self.is_house_rule() && !self.held_by_type
+    }
+}
+
+/// What breaking a rule means where the message is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The message is taken as if nothing were wrong; only its sender's own check speaks of it.
+    Lint,
+    /// The message is taken, and what breaks the rule is marked.
+    Mark,
+    /// The message is refused.
+    Refuse,
 }
 
 /// A side of the wire.

@@ -1,6 +1,7 @@
 //! The table of rules: one row is both the data and the check.
 //!
-//! A row is `"id suffix": "wire pointer" => target, Keyword(bounds), Sides, origin;` and its target one of
+//! A row is `"id suffix": "wire pointer" => target, Keyword(bounds), Sides, origin;`. `Mark` in the place of the
+//! sides is `Emit` with the word that the accepting side marks what breaks the rule. The target is one of
 //!
 //! * `(.path.in.rust)`, where `?` goes into an `Option` and `[*]` over a list: the keyword is checked there;
 //! * `[function]`, which finds an `Option<&T>` for the keyword to be checked at: `fn(&Call<E>, Side)`;
@@ -13,12 +14,22 @@ macro_rules! max_open_members {
         256
     };
 }
+macro_rules! max_open_depth {
+    () => {
+        32
+    };
+}
+macro_rules! max_open_bytes {
+    () => {
+        65536
+    };
+}
 macro_rules! clock_window {
     () => {
         300
     };
 }
-pub(crate) use {clock_window, max_open_members};
+pub(crate) use {clock_window, max_open_bytes, max_open_depth, max_open_members};
 
 macro_rules! rules {
     ($($endpoint:ty, $operation:literal {
@@ -31,30 +42,30 @@ macro_rules! rules {
         );
 
         impl $crate::Validate for $endpoint {
-            fn rules() -> &'static [$crate::Rule] {
-                const RULES: &[$crate::Rule] = &[$(
-                    rules!(@rule $operation, $suffix, $pointer, $target, [$keyword $(($($bound)*))?], $sides, $origin)
-                ),*];
-                RULES
-            }
+            const RULES: &'static [$crate::Rule] = &[$(
+                rules!(@rule $operation, $suffix, $pointer, $target, [$keyword $(($($bound)*))?], $sides, $origin)
+            ),*];
 
             fn violations(
                 call: &fleetwire_protocol::Call<Self>,
                 context: &$crate::Context,
                 side: $crate::Side,
                 out: &mut Vec<fleetwire_protocol::Violation>,
-            ) {
+            ) -> usize {
+                let mut more = 0;
                 // Not every table needs every argument.
-                let _ = (call, context, side, &out);
+                let _ = (call, context, side, &out, &mut more);
                 $({
                     const RULE: &$crate::Rule = &rules!(
                         @rule $operation, $suffix, $pointer, $target, [$keyword $(($($bound)*))?], $sides, $origin
                     );
-                    if RULE.sides.cover(side) {
-                        let report = &mut $crate::report::Report::new(RULE, out);
+                    const SWITCH: Option<u32> = $crate::house::bit(RULE);
+                    if RULE.sides.cover(side) && context.house_rules.has(SWITCH) {
+                        let report = &mut $crate::report::Report::new(RULE, out, &mut more);
                         rules!(@target call, context, side, report, [$keyword $(($($bound)*))?], $target);
                     }
                 })*
+                more
             }
         }
     )+ };
@@ -66,11 +77,19 @@ macro_rules! rules {
             pointer: $pointer,
             keyword: rules!(@keyword $keyword),
             statement: rules!(@statement $keyword),
-            sides: $crate::Sides::$sides,
+            sides: rules!(@sides $sides),
+            severity: rules!(@severity $sides),
             origin: $origin,
             held_by_type: rules!(@held $target),
         }
     };
+
+    (@sides Mark) => { $crate::Sides::Emit };
+    (@sides $sides:ident) => { $crate::Sides::$sides };
+
+    (@severity Mark) => { $crate::Severity::Mark };
+    (@severity Emit) => { $crate::Severity::Lint };
+    (@severity $sides:ident) => { $crate::Severity::Refuse };
 
     (@held held) => { true };
     (@held $target:tt) => { false };
@@ -78,10 +97,14 @@ macro_rules! rules {
     (@keyword [Required]) => { $crate::Keyword::Required };
     (@keyword [Absent]) => { $crate::Keyword::Absent };
     (@keyword [Ip]) => { $crate::Keyword::Ip };
+    (@keyword [Uuid]) => { $crate::Keyword::Uuid };
     (@keyword [Time]) => { $crate::Keyword::Time };
     (@keyword [Range($min:literal, $max:literal)]) => { $crate::Keyword::Range { min: $min, max: $max } };
     (@keyword [Window]) => { $crate::Keyword::Window { seconds: $crate::table::clock_window!() } };
     (@keyword [MaxMembers]) => { $crate::Keyword::MaxMembers($crate::MAX_OPEN_MEMBERS) };
+    (@keyword [MaxOpenMembers]) => { $crate::Keyword::MaxOpenMembers($crate::MAX_OPEN_MEMBERS) };
+    (@keyword [MaxDepth]) => { $crate::Keyword::MaxDepth($crate::MAX_OPEN_DEPTH) };
+    (@keyword [MaxBytes]) => { $crate::Keyword::MaxBytes($crate::MAX_OPEN_BYTES) };
     (@keyword [Custom($statement:literal)]) => { $crate::Keyword::Custom };
     (@keyword [$keyword:ident($bound:literal)]) => { $crate::Keyword::$keyword($bound) };
 
@@ -97,10 +120,15 @@ macro_rules! rules {
     (@statement [MaxLength($max:literal)]) => { concat!("must have at most ", $max, " characters") };
     (@statement [Pattern($pattern:literal)]) => { concat!("must match ", $pattern) };
     (@statement [Ip]) => { "must be an IPv4 or IPv6 address" };
+    (@statement [Uuid]) => { "must be a UUID" };
     (@statement [Time]) => { "must be a time as RFC 3339 writes it" };
     (@statement [Window]) => { concat!("must be within ", clock_window!(), " s of the reader's clock") };
     (@statement [Items($exactly:literal)]) => { concat!("must have exactly ", $exactly, " elements") };
     (@statement [MaxMembers]) => { concat!("must have at most ", max_open_members!(), " open members") };
+    (@statement [MaxOpenMembers]) => { concat!("must have at most ", max_open_members!(), " open members") };
+    (@statement [MaxDepth]) => { concat!("must have at most ", max_open_depth!(), " levels") };
+    (@statement [MaxBytes]) => { concat!("must have at most ", max_open_bytes!(), " bytes") };
+    (@statement [MaxBytes($max:literal)]) => { concat!("must have at most ", $max, " bytes") };
     (@statement [Custom($statement:literal)]) => { $statement };
 
     (@target $call:ident, $context:ident, $side:ident, $report:ident, $keyword:tt, held) => {
@@ -123,7 +151,7 @@ macro_rules! rules {
             $report.broken(&[$($index),*], &tail);
         }
     };
-    (@walk $report:ident, $keyword:tt, $value:expr, $indices:tt, .$field:ident $($path:tt)*) => {
+    (@walk $report:ident, $keyword:tt, $value:expr, $indices:tt, .$field:tt $($path:tt)*) => {
         rules!(@walk $report, $keyword, &$value.$field, $indices, $($path)*)
     };
     (@walk $report:ident, $keyword:tt, $value:expr, $indices:tt, ? $($path:tt)*) => {
@@ -145,11 +173,18 @@ macro_rules! rules {
     (@test [Range($min:literal, $max:literal)], $value:expr) => { $crate::measure::range($value, $min, $max) };
     (@test [MinLength($min:literal)], $value:expr) => { $crate::measure::min_length($value, $min) };
     (@test [MaxLength($max:literal)], $value:expr) => { $crate::measure::max_length($value, $max) };
-    (@test [Pattern($pattern:literal)], $value:expr) => { $crate::measure::pattern($value, $pattern) };
+    (@test [Pattern($pattern:literal)], $value:expr) => {
+        $crate::measure::pattern($value, const { $crate::measure::Class::of($pattern) })
+    };
     (@test [Ip], $value:expr) => { $crate::measure::ip($value) };
+    (@test [Uuid], $value:expr) => { $crate::measure::uuid($value) };
     (@test [Time], $value:expr) => { $crate::measure::time($value) };
     (@test [Items($exactly:literal)], $value:expr) => { $crate::measure::items($value, $exactly) };
     (@test [MaxMembers], $value:expr) => { $crate::measure::max_members($value, $crate::MAX_OPEN_MEMBERS) };
+    (@test [MaxOpenMembers], $value:expr) => { $crate::measure::max_members($value, $crate::MAX_OPEN_MEMBERS) };
+    (@test [MaxDepth], $value:expr) => { $crate::measure::max_depth($value, $crate::MAX_OPEN_DEPTH) };
+    (@test [MaxBytes], $value:expr) => { $crate::measure::max_bytes($value, $crate::MAX_OPEN_BYTES) };
+    (@test [MaxBytes($max:literal)], $value:expr) => { $crate::measure::max_bytes($value, $max) };
 }
 
 /// Whether two texts are the same, at compile time.

@@ -5,7 +5,7 @@ use crate::{How, Origin};
 rules! {
     Heartbeat, "zstack.heartbeat" {
         "uptime.minimum": "/uptime"
-            => (.uptime), Minimum(0), Both, prose("Body Fields, uptime: seconds that the process has run");
+            => (.uptime), Minimum(0), Both, crate::rule::house("nothing has run for less than no time (ZS-1)");
         "cpuUsage.range": "/cpuUsage"
             => (.cpu_usage), Range(0, 100), Both, prose("Body Fields, cpuUsage");
         "memUsage.range": "/memUsage"

@@ -1,6 +1,6 @@
 //! Runs every request under `fixtures/` through the real codec and the rules of the accepting side: a plain or
-//! `.accepted` one keeps them all, a `.refused` one has the wrong form or breaks a rule. What the rules say of
-//! those that are theirs to refuse is a snapshot, with the vendor's answer.
+//! `.accepted` one keeps them all, a `.refused` one has the wrong form or breaks a rule. Everything that a second
+//! look finds in a refused one is a snapshot, with the vendor's answer.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,13 +18,16 @@ use chrono::{DateTime, Utc};
 use fixture::{Class, Fixture, Kind, RefusedBy, folder};
 use fleetwire_protocol::wire::Timestamp;
 use fleetwire_protocol::{Endpoint, Fault, codec, for_each_endpoint};
+use fleetwire_validation::look::{Raw, look};
 use fleetwire_validation::{Context, Rule, Side, Validate, check, rules_of};
+use serde::Deserialize;
 use serde_json::Value;
 
-/// What refused a request.
-enum Refusal {
-    Form,
-    Rules { seen: String, rules: BTreeSet<&'static str> },
+/// What refused a request, and everything that a second look finds.
+struct Refusal {
+    by: RefusedBy,
+    seen: String,
+    rules: BTreeSet<&'static str>,
 }
 
 /// When a request is checked: at the time that its origin names, else at its own, else whenever.
@@ -32,11 +35,11 @@ fn clock(fixture: &Fixture) -> DateTime<Utc> {
     if let Some(at) = &fixture.origin.at {
         return at.parse().unwrap();
     }
-    let own = || {
-        let body: Value = serde_json::from_slice(&fixture.body).ok()?;
-        let text = body.get("timestamp")?.as_str()?;
-        Timestamp::from_text(text).parse()
-    };
+    #[derive(Deserialize)]
+    struct Own {
+        timestamp: Timestamp,
+    }
+    let own = || serde_json::from_slice::<Own>(&fixture.body).ok()?.timestamp.parse();
     own().unwrap_or_default()
 }
 
@@ -53,9 +56,18 @@ fn sorted(value: Value) -> Value {
 }
 
 fn run<E: Validate>(fixture: &Fixture) -> Result<(), Refusal> {
-    let call = codec::decode::<E>(|name| fixture.segment(name), None, &fixture.headers(), &fixture.body)
-        .map_err(|_| Refusal::Form)?;
-    let Err(violations) = check(call, &Context::at(clock(fixture))) else { return Ok(()) };
+    let headers = fixture.headers();
+    let raw =
+        Raw { segment: &|name| fixture.segment(name), query: None, headers: &headers, body: &fixture.body };
+    let context = Context::at(clock(fixture));
+    let by = match codec::decode::<E>(raw.segment, raw.query, raw.headers, raw.body) {
+        Ok(call) => match check(call, &context) {
+            Ok(_) => return Ok(()),
+            Err(_) => RefusedBy::Rules,
+        },
+        Err(_) => RefusedBy::Form,
+    };
+    let violations = look::<E>(&raw, &context).expect("what is refused has a fault");
     let mut seen = String::new();
     for violation in violations.as_slice() {
         writeln!(seen, "{:?}\n{}\n{}\n", violation.place, violation.rule, violation.message).unwrap();
@@ -65,7 +77,7 @@ fn run<E: Validate>(fixture: &Fixture) -> Result<(), Refusal> {
     let answer = codec::encode_fault::<E::Error>(E::status(&fault), &fault);
     let body = serde_json::to_string_pretty(&sorted(serde_json::from_slice(answer.body()).unwrap())).unwrap();
     writeln!(seen, "{}\n{body}", answer.status()).unwrap();
-    Err(Refusal::Rules { seen, rules })
+    Err(Refusal { by, seen, rules })
 }
 
 fn run_any(fixture: &Fixture) -> Result<(), Refusal> {
@@ -90,8 +102,7 @@ fn every_request_is_taken_or_refused_as_its_name_says() {
     for fixture in requests() {
         let wrong = match (fixture.class, fixture.origin.refused_by, run_any(&fixture)) {
             (Class::Exact | Class::Accepted, _, Ok(())) => continue,
-            (Class::Refused, RefusedBy::Form, Err(Refusal::Form)) => continue,
-            (Class::Refused, RefusedBy::Rules, Err(Refusal::Rules { seen, .. })) => {
+            (Class::Refused, expected, Err(Refusal { by, seen, .. })) if by == expected => {
                 let name = fixture.path.trim_end_matches(".json").replace('/', ".");
                 let mut settings = insta::Settings::clone_current();
                 settings.set_prepend_module_to_snapshot(false);
@@ -100,8 +111,8 @@ fn every_request_is_taken_or_refused_as_its_name_says() {
                 continue;
             }
             (_, _, Ok(())) => "it is taken".to_owned(),
-            (_, _, Err(Refusal::Form)) => "its form is refused".to_owned(),
-            (_, _, Err(Refusal::Rules { seen, .. })) => format!("rules refuse it:\n{seen}"),
+            (_, _, Err(Refusal { by: RefusedBy::Form, seen, .. })) => format!("its form is refused:\n{seen}"),
+            (_, _, Err(Refusal { by: RefusedBy::Rules, seen, .. })) => format!("rules refuse it:\n{seen}"),
         };
         faults.push(format!("{}: {wrong}", fixture.path));
     }
@@ -112,7 +123,7 @@ fn every_request_is_taken_or_refused_as_its_name_says() {
 fn every_operation_whose_rules_can_refuse_has_a_fixture_with_one_fault_and_one_with_several() {
     let mut broken: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for fixture in requests().filter(|fixture| fixture.origin.refused_by == RefusedBy::Rules) {
-        let Err(Refusal::Rules { rules, .. }) = run_any(&fixture) else { continue };
+        let Err(Refusal { rules, .. }) = run_any(&fixture) else { continue };
         broken.entry(fixture.operation).or_default().insert(rules.len());
     }
     macro_rules! visit {

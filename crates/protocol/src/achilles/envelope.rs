@@ -48,7 +48,11 @@ impl Envelope for ErrorReply {
                 // The deployed text names the first three.
                 let first: Vec<_> =
                     details.iter().take(3).map(|d| format!("{}: {}", d.path, d.message)).collect();
-                (format!("Validation failed: {}", first.join("; ")), Some(details))
+                let mut text = format!("Validation failed: {}", first.join("; "));
+                if violations.more() > 0 {
+                    text.push_str(&format!("; {} more are not in the details", violations.more()));
+                }
+                (text, Some(details))
             }
             Fault::NoRoute => ("Not Found".to_owned(), None),
             other => (other.to_string(), None),

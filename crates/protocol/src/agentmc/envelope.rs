@@ -105,7 +105,11 @@ impl Envelope for ApiError {
                         texts.push(text.into());
                     }
                 }
-                ("Validation failed.".to_owned(), Some(FreeMap::from_iter([("fields", fields)])))
+                let message = match violations.more() {
+                    0 => "Validation failed.".to_owned(),
+                    more => format!("Validation failed. {more} more faults are not listed."),
+                };
+                (message, Some(FreeMap::from_iter([("fields", fields)])))
             }
             Fault::Unauthenticated => ("Missing or invalid API key.".to_owned(), None),
             Fault::Limited { retry_after } | Fault::Overloaded { retry_after, .. } => {

@@ -34,6 +34,16 @@ impl Scalar {
     }
 }
 
+/// The longest text that is read as a number.
+pub(super) const LONGEST_DIGITS: usize = 200;
+
+/// Whether number text cannot be beyond a double. A schema has to say the same of a text, which it does not
+/// compute: 200 characters and two digits of an exponent stay below 10³⁰⁰.
+fn is_surely_finite(text: &str) -> bool {
+    let exponent = text.split_once(['e', 'E']).map_or("", |(_, exponent)| exponent);
+    text.len() <= LONGEST_DIGITS && exponent.trim_start_matches(['+', '-']).len() <= 2
+}
+
 struct ScalarVisitor {
     /// Whether digits inside a string count.
     text: bool,
@@ -57,6 +67,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
         if self.text
+            && is_surely_finite(text)
             && let Some(scalar) = Scalar::parse(text)
         {
             return Ok(scalar);
@@ -281,6 +292,18 @@ mod tests {
         for json in ["\"1e400\"", "1e400", "null", "true", "[5]", "{\"a\":5}"] {
             assert_eq!(digits(json), None, "{json}");
         }
+    }
+
+    #[test]
+    fn digits_that_may_be_beyond_a_double_are_refused_by_their_looks() {
+        let nines = |count| format!("\"{}\"", "9".repeat(count));
+        assert_eq!(digits("\"1e99\""), Some(1e99));
+        assert_eq!(digits("\"1e-99\""), Some(1e-99));
+        assert_eq!(digits("\"1e100\""), None);
+        assert_eq!(digits("\"0e100\""), None);
+        assert!(digits(&nines(LONGEST_DIGITS)).is_some_and(f64::is_finite));
+        assert_eq!(digits(&nines(LONGEST_DIGITS + 1)), None);
+        assert!(digits(&format!("\"{}e99\"", "9".repeat(LONGEST_DIGITS - 3))).is_some_and(f64::is_finite));
     }
 
     #[test]

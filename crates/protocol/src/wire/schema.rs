@@ -263,7 +263,8 @@ impl JsonSchema for Digits {
         } else {
             json_schema!({
                 "type": ["number", "string"],
-                "pattern": r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$",
+                "maxLength": super::scalar::LONGEST_DIGITS,
+                "pattern": r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$",
             })
         }
     }

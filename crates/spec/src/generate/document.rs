@@ -290,7 +290,8 @@ pub(super) fn json_schemas(
     Ok(files)
 }
 
-fn json_schema(contract: &Contract, message: &Message, side: Side) -> Value {
+/// The file of a message.
+pub(super) fn json_schema(contract: &Contract, message: &Message, side: Side) -> Value {
     let root = component_of(&message.schema);
     let schema = root.as_ref().and_then(|name| contract.components.get(name)).unwrap_or(&message.schema);
     let mut file = schema.as_object().cloned().unwrap_or_default();

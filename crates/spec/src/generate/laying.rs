@@ -139,28 +139,22 @@ impl<'a> Laying<'a> {
     }
 }
 
-/// States a keyword on a schema of the type that it is about; false where it cannot.
+/// States a keyword on a schema of a type that it is about; false where no schema can say it.
 fn state(node: &mut Map<String, Value>, keyword: Keyword) -> bool {
-    match keyword {
-        Keyword::Minimum(min) if is(node, &["integer", "number"]) => at_least(node, "minimum", min.into()),
-        Keyword::Range { min, max } if is(node, &["integer", "number"]) => {
-            at_least(node, "minimum", min.into());
-            at_most(node, "maximum", max.into());
+    let Some(Value::Object(said)) = keyword.schema() else { return false };
+    if !is(node, keyword.types()) {
+        return false;
+    }
+    for (keyword, value) in said {
+        match keyword.as_str() {
+            "minimum" | "minLength" | "minItems" => bounded(node, &keyword, value, |own, new| own < new),
+            "maximum" | "maxLength" | "maxItems" | "maxProperties" => {
+                bounded(node, &keyword, value, |own, new| own > new);
+            }
+            _ => {
+                node.insert(keyword, value);
+            }
         }
-        Keyword::MinLength(min) if is(node, &["string"]) => at_least(node, "minLength", min.into()),
-        Keyword::MaxLength(max) if is(node, &["string"]) => at_most(node, "maxLength", max.into()),
-        Keyword::Pattern(pattern) if is(node, &["string"]) => {
-            node.insert("pattern".to_owned(), pattern.into());
-        }
-        Keyword::Ip if is(node, &["string"]) => {
-            node.insert("anyOf".to_owned(), json!([{ "format": "ipv4" }, { "format": "ipv6" }]));
-        }
-        Keyword::Items(exactly) if is(node, &["array"]) => {
-            at_least(node, "minItems", exactly.into());
-            at_most(node, "maxItems", exactly.into());
-        }
-        Keyword::MaxMembers(max) if is_flat_map(node) => at_most(node, "maxProperties", max.into()),
-        _ => return false,
     }
     true
 }
@@ -172,23 +166,6 @@ fn is(node: &Map<String, Value>, types: &[&str]) -> bool {
         Some(Value::Array(own)) => own.iter().any(|own| own.as_str().is_some_and(|own| types.contains(&own))),
         _ => false,
     }
-}
-
-/// Whether every member of an object is an open one and holds none itself, so that counting properties is
-/// counting members.
-fn is_flat_map(node: &Map<String, Value>) -> bool {
-    let values = node.get("additionalProperties").and_then(Value::as_object);
-    is(node, &["object"])
-        && !node.contains_key("properties")
-        && values.is_some_and(|values| values.contains_key("type") && !is(values, &["array", "object"]))
-}
-
-fn at_least(node: &mut Map<String, Value>, keyword: &str, bound: Value) {
-    bounded(node, keyword, bound, |own, new| own < new);
-}
-
-fn at_most(node: &mut Map<String, Value>, keyword: &str, bound: Value) {
-    bounded(node, keyword, bound, |own, new| own > new);
 }
 
 /// Sets a bound unless the schema has a stricter one.

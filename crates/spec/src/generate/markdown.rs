@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use fleetwire_protocol::AuthHeader;
-use fleetwire_validation::{How, Origin, Rule, Sides, rules_of};
+use fleetwire_validation::{How, Origin, Rule, Severity, Sides, rules_of};
 
 use super::operation::{Operation, all};
 use super::{COMMAND, Error};
@@ -18,8 +18,15 @@ pub(super) fn rules() -> String {
     let mut text = format!(
         "<!-- Made by `{COMMAND}`: do not edit. -->\n\n# Rules\n\nWhat the operations ask beyond the types of \
          their members. A place is a JSON pointer in the body, with `*` for every element of a list, or a \
-         header. Sides: a rule of *accept* is one by which a server refuses a request, a rule of *emit* one \
-         that a client is held to and a server puts up with.\n"
+         header.\n\n\
+         * *Sides*: a server refuses what breaks a rule of *accept*; a client is held to a rule of *emit*, and a \
+         server puts up with what breaks it.\n\
+         * *Severity*, where the message is read: *refuse* it, *mark* what breaks the rule and go on, or *lint*: \
+         only the sender's own check speaks of it.\n\
+         * A *house rule* stands in no source: it is ours, or only a later document or deployed code of the vendor \
+         has it. House rules can be switched off by their ids, unless they are *held by the type* of the member. \
+         What a source states cannot.\n\n\
+         An id is also the anchor of its row: the faults of a message lead here.\n"
     );
     for operation in all() {
         let rules = rules_of(operation.id);
@@ -28,25 +35,39 @@ pub(super) fn rules() -> String {
             text.push_str("None.\n");
             continue;
         }
-        text.push_str("| id | place | statement | sides | origin |\n|---|---|---|---|---|\n");
+        text.push_str("| id | place | statement | sides | severity | origin |\n|---|---|---|---|---|---|\n");
         for rule in rules {
-            let sides = match rule.sides {
-                Sides::Both => "both",
-                Sides::Accept => "accept",
-                Sides::Emit => "emit",
-            };
-            let id = rule.id.strip_prefix(operation.id).unwrap_or(rule.id).trim_start_matches('.');
-            let (place, statement) = (cell(rule.pointer), cell(rule.statement));
-            let origin = cell(&origin(rule));
-            write(&mut text, format_args!("| `{id}` | `{place}` | {statement} | {sides} | {origin} |\n"));
+            row(&mut text, rule);
         }
     }
     text
 }
 
+fn row(text: &mut String, rule: &Rule) {
+    let sides = match rule.sides {
+        Sides::Both => "both",
+        Sides::Accept => "accept",
+        Sides::Emit => "emit",
+    };
+    let severity = match rule.severity {
+        Severity::Refuse => "refuse",
+        Severity::Mark => "mark",
+        Severity::Lint => "lint",
+    };
+    let (id, place, statement) = (rule.id, cell(rule.pointer), cell(rule.statement));
+    let origin = cell(&origin(rule));
+    write(
+        text,
+        format_args!(
+            "| <a id=\"{id}\"></a>`{id}` | `{place}` | {statement} | {sides} | {severity} | {origin} |\n"
+        ),
+    );
+}
+
 fn origin(rule: &Rule) -> String {
+    let mut text = if rule.is_house_rule() { "*house rule*: ".to_owned() } else { String::new() };
     match rule.origin {
-        Origin::HouseRule { why } => format!("ours: {why}"),
+        Origin::HouseRule { why } => text.push_str(why),
         Origin::Source { document, place, how } => {
             let how = match how {
                 How::Structure => "structure",
@@ -54,9 +75,13 @@ fn origin(rule: &Rule) -> String {
                 How::Slice => "slice",
                 How::Deployed => "deployed",
             };
-            format!("{document}, {place} ({how})")
+            write(&mut text, format_args!("{document}, {place} ({how})"));
         }
     }
+    if rule.held_by_type {
+        text.push_str("; held by the type");
+    }
+    text
 }
 
 /// The operations of all vendors as a Markdown table.

@@ -1,7 +1,8 @@
 //! The published documents, made from the wire types, their rules and their operations.
 //!
-//! What is committed under `schemas/openapi`, `schemas/json-schema` and in `docs/rules.md` is exactly what
-//! [`documents`] makes; the operations' table of a README is put between two marks by [`with_operations`].
+//! What is committed under `schemas/openapi`, `schemas/json-schema`, in `docs/rules.md` and in
+//! `crates/validation/src/look/accept.json` is exactly what [`documents`] makes; the operations' table of a
+//! README is put between two marks by [`with_operations`].
 //!
 //! ```
 //! use fleetwire_spec::generate::{Version, openapi};
@@ -15,6 +16,7 @@
 mod contract;
 mod document;
 mod laying;
+mod look;
 mod markdown;
 mod operation;
 mod v30;
@@ -117,7 +119,9 @@ pub fn json_schemas(vendor: &str, side: Side) -> Result<Map<String, Value>, Erro
 /// Two messages of a vendor cannot be told apart.
 pub fn documents() -> Result<Vec<Document>, Error> {
     let mut documents = vec![Document { path: "docs/rules.md".to_owned(), content: markdown::rules() }];
+    let mut looked_at = Map::from_iter([("x-generated-by".to_owned(), COMMAND.into())]);
     for vendor in vendors() {
+        looked_at.extend(look::schemas(&operations_of(vendor)?));
         for (version, ending) in [(Version::V31, "json"), (Version::V30, "3.0.json")] {
             let path = format!("schemas/openapi/{vendor}.{ending}");
             documents.push(Document { path, content: written(&openapi(vendor, version)?)? });
@@ -129,6 +133,8 @@ pub fn documents() -> Result<Vec<Document>, Error> {
             }
         }
     }
+    let content = written(&sorted(looked_at.into()))?;
+    documents.push(Document { path: look::PATH.to_owned(), content });
     documents.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(documents)
 }

@@ -2,7 +2,7 @@
 
 use crate::common::{Sample, now, valid};
 use fleetwire_protocol::{Fault, Place};
-use fleetwire_validation::{Context, Keyword, Rule, Side, Sides, rules};
+use fleetwire_validation::{Context, HouseRules, Keyword, Rule, Side, Sides, rules};
 use serde_json::{Value, json};
 
 const SIDES: [Side; 2] = [Side::Accept, Side::Emit];
@@ -46,6 +46,35 @@ fn with_members(rule: &Rule, side: Side, count: usize) -> Sample {
     sample
 }
 
+/// A sample whose open object goes so deep.
+fn with_levels(rule: &Rule, side: Side, levels: usize) -> Sample {
+    let deep = (2..levels)
+        .fold(json!([]), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({ "a": inner }) });
+    let mut sample = base(rule, side);
+    sample.set(&format!("{}/deep", concrete(rule)), deep);
+    sample
+}
+
+/// A sample with so many bytes in a text, or in the members of an object that its type does not name.
+fn with_bytes(rule: &Rule, side: Side, bytes: usize) -> Sample {
+    if !is_object(rule, side) {
+        return with(rule, side, json!("a".repeat(bytes)));
+    }
+    let mut sample = base(rule, side);
+    if rule.pointer == "/meta/tool_availability" {
+        let name = "a".repeat(bytes - r#"{"":true}"#.len());
+        sample.set(&concrete(rule), json!({ name: true }));
+    } else {
+        let text = "a".repeat(bytes - r#"{"a":""}"#.len());
+        sample.set(&format!("{}/a", concrete(rule)), json!(text));
+    }
+    sample
+}
+
+fn is_object(rule: &Rule, side: Side) -> bool {
+    base(rule, side).body.pointer(&concrete(rule)).is_some_and(Value::is_object)
+}
+
 fn patched(rule: &Rule, side: Side, patches: &[(&str, Value)]) -> Sample {
     let mut sample = base(rule, side);
     for (pointer, value) in patches {
@@ -58,6 +87,19 @@ fn without(rule: &Rule, side: Side, pointers: &[&str]) -> Sample {
     let mut sample = base(rule, side);
     for pointer in pointers {
         sample.remove(pointer);
+    }
+    sample
+}
+
+/// The same, and where the reason of a gap goes, what another rule wants beside it goes too.
+fn without_linked(rule: &Rule, side: Side, pointers: &[&str]) -> Sample {
+    let mut sample = without(rule, side, pointers);
+    if pointers.contains(&"/reconnect_reason") {
+        let other = match rule.pointer {
+            "/process_start_time" => "reconnect_context",
+            _ => "process_start_time",
+        };
+        sample.body.as_object_mut().unwrap().remove(other);
     }
     sample
 }
@@ -121,7 +163,19 @@ fn boundary(rule: &Rule, side: Side) -> Boundary {
         Keyword::Items(4) => {
             values(vec![json!([0, 0, 1, 1])], vec![json!([]), json!([0, 0, 1]), json!([0, 0, 1, 1, 1])])
         }
-        Keyword::MaxMembers(max) => Boundary {
+        Keyword::Uuid => values(
+            vec![json!("6f1b2c3d-0000-4abc-8def-0123456789AB"), Value::Null],
+            vec![json!(""), json!("task-1"), json!("6f1b2c3d00004abc8def0123456789ab")],
+        ),
+        Keyword::MaxDepth(max) => Boundary {
+            keeps: vec![with_levels(rule, side, max)],
+            breaks: vec![with_levels(rule, side, max + 1), with_levels(rule, side, max + 60)],
+        },
+        Keyword::MaxBytes(max) => Boundary {
+            keeps: vec![with_bytes(rule, side, max)],
+            breaks: vec![with_bytes(rule, side, max + 1), with_bytes(rule, side, max * 2)],
+        },
+        Keyword::MaxMembers(max) | Keyword::MaxOpenMembers(max) => Boundary {
             keeps: vec![with_members(rule, side, 0), with_members(rule, side, max)],
             breaks: vec![with_members(rule, side, max + 1)],
         },
@@ -139,12 +193,12 @@ fn boundary(rule: &Rule, side: Side) -> Boundary {
             Boundary { keeps: vec![base(rule, side), other_only], breaks: vec![without(rule, side, &both)] }
         }
         Keyword::RequiredWith(other) => Boundary {
-            keeps: vec![base(rule, side), without(rule, side, &[rule.pointer, other])],
-            breaks: vec![without(rule, side, &[rule.pointer])],
+            keeps: vec![base(rule, side), without_linked(rule, side, &[rule.pointer, other])],
+            breaks: vec![without_linked(rule, side, &[rule.pointer])],
         },
         Keyword::OnlyWith(other) => Boundary {
-            keeps: vec![base(rule, side), without(rule, side, &[rule.pointer, other])],
-            breaks: vec![without(rule, side, &[other])],
+            keeps: vec![base(rule, side), without_linked(rule, side, &[rule.pointer, other])],
+            breaks: vec![without_linked(rule, side, &[other])],
         },
         Keyword::Absent => {
             let value =
@@ -174,6 +228,16 @@ fn boundary(rule: &Rule, side: Side) -> Boundary {
                         ],
                     }
                 }
+                "achilles.report_result.bundle_results.bundle_id.same" => Boundary {
+                    keeps: vec![
+                        without(rule, side, &["/bundle_results"]),
+                        patch(&[("/test_uuid", json!("é")), ("/bundle_results/bundle_id", json!("é"))]),
+                    ],
+                    breaks: vec![
+                        patch(&[("/test_uuid", json!(""))]),
+                        patch(&[("/bundle_results/bundle_id", json!("B"))]),
+                    ],
+                },
                 "achilles.report_result.bundle_results.total_controls.counted" => Boundary {
                     keeps: vec![base(rule, side), without(rule, side, &["/bundle_results"])],
                     breaks: vec![
@@ -259,6 +323,21 @@ fn the_other_side_is_not_held_to_a_rule() {
         for sample in boundary(rule, held).breaks {
             if let Ok(faults) = sample.faults(free, &Context::at(now())) {
                 assert!(faults.iter().all(|fault| fault.rule != rule.id), "{}", rule.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_breaks_a_house_rule_passes_where_that_rule_is_off() {
+    for rule in rules().filter(|rule| rule.is_switchable()) {
+        let off = HouseRules::without([rule.id]).unwrap();
+        let context = Context::at(now()).with_house_rules(off);
+        for side in SIDES.into_iter().filter(|side| rule.sides.cover(*side)) {
+            for sample in boundary(rule, side).breaks {
+                // A fraction where the type wants an integer is not for the rules to find.
+                let Ok(faults) = sample.faults(side, &context) else { continue };
+                assert_eq!(faults, [], "{} {side:?}", rule.id);
             }
         }
     }

@@ -169,9 +169,10 @@ pub(crate) fn valid(operation: &str, side: Side) -> Sample {
             Sample::new(
                 "achilles.report_result",
                 json!({
-                    "task_id": "t", "test_uuid": "", "exit_code": 0, "stdout": "", "stderr": "",
-                    "started_at": "", "completed_at": "", "execution_duration_ms": 12.5, "binary_sha256": "",
-                    "hostname": "", "os": "linux", "arch": "amd64",
+                    "task_id": "t", "test_uuid": "b", "exit_code": 0, "stdout": "", "stderr": "",
+                    "started_at": "2026-03-21T14:30:06Z", "completed_at": "2026-03-21T14:30:36Z",
+                    "execution_duration_ms": 12.5, "binary_sha256": "",
+                    "hostname": "h", "os": "linux", "arch": "amd64",
                     "bundle_results": {
                         "schema_version": "1", "bundle_id": "b", "bundle_name": "n", "bundle_category": "c",
                         "bundle_subcategory": "s", "execution_id": "e", "started_at": "", "completed_at": "",
@@ -257,7 +258,7 @@ pub(crate) fn enroll_example() -> Sample {
     )
 }
 
-/// The body of the source's example of a heartbeat.
+/// The body of the source's example of a heartbeat, with a UUID in the place of `task-uuid-or-null`.
 pub(crate) fn achilles_example() -> Sample {
     Sample::new(
         "achilles.heartbeat",
@@ -271,7 +272,7 @@ pub(crate) fn achilles_example() -> Sample {
                 "process_memory_mb": 25,
             },
             "agent_version": "0.5.11",
-            "last_task_completed": "task-uuid-or-null",
+            "last_task_completed": "0c6a3c5e-7a4c-4b9f-8d0e-2f6f0f6d5b11",
             "reconnect_reason": "service_restart",
             "process_start_time": "2026-03-21T14:29:55Z",
         }),

@@ -209,15 +209,22 @@ fn a_long_list_of_faults_is_cut() {
 }
 
 #[test]
-fn members_hidden_in_lists_and_objects_count() {
-    let mut sample = valid("acusight.checkin", Side::Accept);
-    let hidden: Vec<_> = (0..257).map(|index| json!({"n": index})).collect();
-    sample.set("/pending_requests/1/payload", json!({"list": hidden}));
-    let faults = sample.faults(Side::Accept, &Context::at(now())).unwrap();
+fn what_is_hidden_in_lists_and_objects_counts_by_its_depth_and_its_bytes() {
+    let said = |payload: Value| {
+        let mut sample = valid("acusight.checkin", Side::Accept);
+        sample.set("/pending_requests/1/payload", payload);
+        let faults = sample.faults(Side::Accept, &Context::at(now())).unwrap();
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let many: Vec<_> = (0..257).map(|index| json!({"n": index})).collect();
+    assert_eq!(said(json!({ "list": many })), [""; 0]);
+    let more = vec![json!({"n": 1_234_567}); 5000];
     assert_eq!(
-        faults[0].to_string(),
-        "/pending_requests/1/payload: must have at most 256 open members, not 258"
+        said(json!({ "list": more })),
+        ["/pending_requests/1/payload: must have at most 65536 bytes, not 70010"]
     );
+    let deep = (0..100).fold(json!(0), |inner, _| json!([inner]));
+    assert_eq!(said(json!({ "list": deep })), ["/pending_requests/1/payload: must have at most 32 levels"]);
 }
 
 #[test]
