@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use fleetwire_server::{Rooting, Settings, mounts};
 use fleetwire_server_core::Rate;
 use fleetwire_server_core::domain::BatchLimits;
 use fleetwire_server_core::lease::Cadence;
+use fleetwire_validation::{HouseRules, NotSwitchable, Rule, rules};
 use serde::Deserialize;
 
 /// The file `fleetwire.toml`. Everything may be left out; a key that is not listed here is an error.
@@ -30,6 +31,8 @@ pub(crate) struct File {
     pub(crate) interval: Intervals,
     /// What devices may put where.
     pub(crate) batches: Batches,
+    /// Rules that are ours.
+    pub(crate) rules: Rules,
 }
 
 /// Bounds on what strangers can send.
@@ -60,6 +63,31 @@ pub(crate) struct Batches {
     images: Option<u32>,
     minutes: Option<u64>,
     quota: Option<u64>,
+}
+
+/// Rules that are ours.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rules {
+    /// The ids of those that are switched off.
+    off: Vec<String>,
+}
+
+impl Rules {
+    fn in_force(&self) -> Result<HouseRules> {
+        HouseRules::without(&self.off).map_err(|error| match &error {
+            NotSwitchable::Unknown(id) => anyhow!("rules.off: {error}; the nearest is {}", nearest(id)),
+            _ => anyhow!("rules.off: {error}, which cannot be switched off"),
+        })
+    }
+}
+
+/// The id, of those that can be switched off, that is the most like a text.
+fn nearest(id: &str) -> &'static str {
+    let likeness = |rule: &&Rule| strsim::jaro_winkler(id, rule.id);
+    let switchable = rules().filter(|rule| rule.is_switchable());
+    let nearest = switchable.max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    nearest.map_or("none", |rule| rule.id)
 }
 
 impl File {
@@ -130,6 +158,7 @@ impl File {
         } else {
             ensure!(self.limits.burst.is_none(), "limits.burst: means nothing without requests_per_minute");
         }
+        config.house_rules = self.rules.in_force()?;
         Ok(config)
     }
 }
@@ -155,6 +184,33 @@ mod tests {
         let config = read("[interval]\nzstack = 10").unwrap().core().unwrap();
         assert_eq!(config.zstack.offline_after, Duration::from_secs(30));
         assert_eq!(config.acusight.interval, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_house_rule_is_switched_off_by_its_id() {
+        let id = "acusight.notify_image.annotations.geometry.range";
+        let config = read(&format!("[rules]\noff = [{id:?}]")).unwrap().core().unwrap();
+        let rule = fleetwire_validation::find_rule(id).unwrap();
+        assert!(HouseRules::ALL.keeps(rule) && !config.house_rules.keeps(rule));
+        assert_eq!(read("").unwrap().core().unwrap().house_rules, HouseRules::ALL);
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_switched_off_is_refused_by_name() {
+        for (id, said) in [
+            (
+                "acusight.notify_image.annotation.geometry.range",
+                "rules.off: there is no rule \"acusight.notify_image.annotation.geometry.range\"; the nearest is \
+                 acusight.notify_image.annotations.geometry.range",
+            ),
+            (
+                "zstack.heartbeat.cpuUsage.range",
+                "rules.off: zstack.heartbeat.cpuUsage.range is a rule of the source, which cannot be switched off",
+            ),
+        ] {
+            let error = read(&format!("[rules]\noff = [{id:?}]")).unwrap().core().unwrap_err().to_string();
+            assert_eq!(error, said);
+        }
     }
 
     #[test]

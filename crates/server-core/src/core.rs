@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fleetwire_protocol::Fault;
-use fleetwire_validation::Context;
+use fleetwire_validation::{Context, HouseRules};
 
 use crate::domain::{Agent, BatchLimits, Credential, Delivery, Kind, No, Vendor, Work};
 use crate::keys::{Digest, Foundation, Rotations, Signer, mint};
@@ -37,6 +37,8 @@ pub struct Config {
     pub batches: BatchLimits,
     /// How often the key of one agent may be used; no bound if there is none.
     pub rate: Option<Rate>,
+    /// The rules that requests are held to beyond what sources state.
+    pub house_rules: HouseRules,
 }
 
 impl Default for Config {
@@ -52,6 +54,7 @@ impl Default for Config {
             work_ttl: Duration::from_secs(7 * 24 * 3600),
             batches: BatchLimits::default(),
             rate: None,
+            house_rules: HouseRules::ALL,
         }
     }
 }
@@ -177,7 +180,10 @@ impl<S: Store> Core<S> {
     /// What rules that look at the clock are checked against.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context::at(self.now()).with_clock_window(Some(self.config.clock_skew))
+        let config = &self.config;
+        Context::at(self.now())
+            .with_clock_window(Some(config.clock_skew))
+            .with_house_rules(config.house_rules)
     }
 
     /// The store, to be closed once nobody asks any more.

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use fleetwire_protocol::{Call, Endpoint, Fault, Request as _, codec, for_each_endpoint};
 use fleetwire_server_core::store::Store;
 use fleetwire_server_core::{Core, Handle, Origin, admit, answer};
-use fleetwire_validation::Validate;
+use fleetwire_validation::look::{Raw, look};
+use fleetwire_validation::{Context as CheckContext, Validate};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri, header, request};
 use http_body::Body;
@@ -257,15 +258,37 @@ impl<S: Store> Arrival<'_, S> {
         } else {
             Bytes::new()
         };
-        let call: Call<E> =
-            codec::decode(|name| self.params.get(name), self.parts.uri.query(), &self.parts.headers, &bytes)?;
         let origin = Origin {
             public_url: self.inner.public_url.as_deref(),
             scheme: self.parts.uri.scheme_str().unwrap_or("http"),
             host: host(&self.parts.headers, &self.parts.uri).unwrap_or("localhost"),
             mount: if self.rooted { "" } else { self.mount.prefix },
         };
-        answer::<E, _>(core, caller, &origin, call, &core.context()).await
+        let context = core.context();
+        let segment = |name: &str| self.params.get(name);
+        let read: Result<Call<E>, Fault> =
+            codec::decode(segment, self.parts.uri.query(), &self.parts.headers, &bytes);
+        let outcome = match read {
+            Ok(call) => answer::<E, _>(core, caller, &origin, call, &context).await,
+            Err(fault) => Err(fault),
+        };
+        outcome.map_err(|fault| self.in_full::<E>(fault, &bytes, &context))
+    }
+
+    /// Puts everything that is wrong with a request in the place of the first thing. A fault that lies not in
+    /// the request's form stays as it is.
+    #[cold]
+    fn in_full<E: Validate>(&self, fault: Fault, body: &[u8], context: &CheckContext) -> Fault {
+        if !matches!(fault, Fault::Invalid(_)) {
+            return fault;
+        }
+        let raw = Raw {
+            segment: &|name| self.params.get(name),
+            query: self.parts.uri.query(),
+            headers: &self.parts.headers,
+            body,
+        };
+        look::<E>(&raw, context).map_or(fault, Fault::Invalid)
     }
 }
 

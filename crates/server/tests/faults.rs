@@ -23,7 +23,7 @@ use fleetwire_server_core::store::{
     WorkQueue,
 };
 use fleetwire_server_core::{Clock, Config, Rate};
-use fleetwire_validation::MAX_OPEN_MEMBERS;
+use fleetwire_validation::{MAX_OPEN_MEMBERS, MAX_REPORTED};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpStream;
 
@@ -1091,17 +1091,14 @@ async fn a_body_that_is_not_the_documented_object_is_refused_as_a_whole() {
 async fn deep_nesting_is_refused_where_it_would_be_kept_and_skipped_where_nobody_reads() {
     let fleet = Fleet::start().await;
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-    for (id, beside) in [
-        ("acusight.checkin", "\"payload\":{"),
-        ("agentmc.heartbeat", "\"meta\":{"),
-        ("agentmc.heartbeat", "\"identity\":{"),
+    for (id, beside, place) in [
+        ("acusight.checkin", "\"payload\":{", "pending_requests.0.payload"),
+        ("agentmc.heartbeat", "\"meta\":{", "meta"),
+        ("agentmc.heartbeat", "\"identity\":{", "agent.identity"),
     ] {
         let operation = fleet.operation(id);
         let body = operation.body().to_string().replace(beside, &format!("{beside}\"x\":{deep},"));
-        fleet
-            .refused(&operation, &operation.good.clone().body(body))
-            .await
-            .names(operation.vendor, &["body"]);
+        fleet.refused(&operation, &operation.good.clone().body(body)).await.names(operation.vendor, &[place]);
     }
     for id in ["acusight.checkin", "zstack.heartbeat", "achilles.enroll", "achilles.heartbeat"] {
         let operation = fleet.operation(id);
@@ -1207,6 +1204,146 @@ async fn everything_that_breaks_a_rule_is_named_at_once() {
         let ask = heartbeat.with("timestamp", json!(fleet.server.clock.text(millis)));
         assert_eq!(fleet.server.ask(&ask).await.status, 200);
     }
+    fleet.server.stop().await;
+}
+
+/// A request that is wrong in several ways at once: what to change, what to leave out, and what is said.
+struct Wrong {
+    operation: &'static str,
+    change: Vec<(&'static str, Value)>,
+    lack: Vec<&'static str>,
+    said: Value,
+}
+
+/// Faults of form and broken rules together, each under its own name.
+fn wrong_in_several_ways() -> Vec<Wrong> {
+    vec![
+        Wrong {
+            operation: "agentmc.heartbeat",
+            change: vec![
+                ("host.fingerprint", json!("short!")),
+                ("host.meta.cpu_cores", json!(-1)),
+                ("host.meta.disk.free_bytes", json!(null)),
+                ("agent.id", json!("42")),
+            ],
+            lack: vec!["host.meta.os"],
+            said: json!({
+                "error": {
+                    "code": "validation.failed",
+                    "message": "Validation failed.",
+                    "details": { "fields": {
+                        "host.fingerprint": [
+                            "The host.fingerprint field must have at least 64 characters, not 6.",
+                            "The host.fingerprint field must match ^[A-Za-z0-9._-]+$."
+                        ],
+                        "host.meta.cpu_cores": ["The host.meta.cpu_cores field must be between 1 and 4096, not -1."],
+                        "host.meta.disk.free_bytes": ["The host.meta.disk.free_bytes field must be an integer, not null."],
+                        "host.meta.os": ["The host.meta.os field is required."],
+                        "agent.id": ["The agent.id field must be an integer, not \"42\"."]
+                    } }
+                }
+            }),
+        },
+        Wrong {
+            operation: "achilles.heartbeat",
+            change: vec![
+                ("status", json!("")),
+                ("system.cpu_percent", json!("15")),
+                ("system.memory_mb", json!(null)),
+                ("timestamp", json!("soon")),
+            ],
+            lack: vec!["system.hostname"],
+            said: json!({
+                "success": false,
+                "error": "Validation failed: status: must not be empty; \
+                          system.cpu_percent: must be a number, not \"15\"; \
+                          system.memory_mb: must be a number, not null",
+                "details": [
+                    { "path": "status", "message": "must not be empty" },
+                    { "path": "system.cpu_percent", "message": "must be a number, not \"15\"" },
+                    { "path": "system.memory_mb", "message": "must be a number, not null" },
+                    { "path": "system.hostname", "message": "is required" },
+                    { "path": "timestamp", "message": "must be a time as RFC 3339 writes it, not \"soon\"" }
+                ]
+            }),
+        },
+        Wrong {
+            operation: "acusight.notify_image",
+            change: vec![("annotations.0.confidence", json!("high")), ("annotations.1.x_center", json!(2))],
+            lack: vec!["storage_key"],
+            said: json!({
+                "error": "invalid request payload: \
+                          /annotations/0/confidence: must be a number, not \"high\"; \
+                          /annotations/1/x_center: must be between 0 and 1, not 2; \
+                          /storage_key: is required",
+                "annotations.0.confidence": "must be a number, not \"high\"",
+                "annotations.1.x_center": "must be between 0 and 1, not 2",
+                "storage_key": "is required"
+            }),
+        },
+        Wrong {
+            operation: "zstack.heartbeat",
+            change: vec![("cpuUsage", json!(true)), ("memUsage", json!(101))],
+            lack: vec!["version"],
+            said: json!({
+                "error": {
+                    "code": "SYS.1007",
+                    "description": "invalid argument",
+                    "details": "/cpuUsage: must be a number, or digits in a string, not true; \
+                                /memUsage: must be between 0 and 100, not 101; \
+                                /version: is required"
+                }
+            }),
+        },
+    ]
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_told_at_once_in_the_vendors_words() {
+    let fleet = Fleet::start().await;
+    for Wrong { operation, change, lack, said } in wrong_in_several_ways() {
+        let operation = fleet.operation(operation);
+        let mut body = operation.body();
+        for (place, value) in &change {
+            *body.pointer_mut(&pointer(place)).unwrap() = value.clone();
+        }
+        for place in &lack {
+            let (parent, member) = place.rsplit_once('.').unwrap_or(("", place));
+            let parent = if parent.is_empty() { String::new() } else { pointer(parent) };
+            body.pointer_mut(&parent).unwrap().as_object_mut().unwrap().remove(member).unwrap();
+        }
+        let places: Vec<&str> = change.iter().map(|(place, _)| *place).chain(lack).collect();
+        let refused = fleet.refused(&operation, &operation.good.clone().json(&body)).await;
+        refused.names(operation.vendor, &places);
+        assert_eq!(refused.answer.json(), said, "{}", operation.id);
+    }
+    fleet.server.stop().await;
+}
+
+#[tokio::test]
+async fn faults_of_a_header_and_of_the_body_are_told_together() {
+    let fleet = Fleet::start().await;
+    let heartbeat = fleet.operation("agentmc.heartbeat");
+    let mut body = heartbeat.body();
+    body["host"].as_object_mut().unwrap().remove("fingerprint");
+    body["host"]["meta"]["arch"] = json!(64);
+    body["agent"]["id"] = json!(0);
+    let ask = heartbeat.good.clone().json(&body).header("X-Host-Fingerprint", &"f".repeat(129));
+    let refused = fleet.refused(&heartbeat, &ask).await;
+    refused.names(Vendor::AgentMc, &["X-Host-Fingerprint", "host.meta.arch", "agent.id"]);
+    fleet.server.stop().await;
+}
+
+#[tokio::test]
+async fn more_faults_than_anybody_reads_are_counted() {
+    let fleet = Fleet::start().await;
+    let notify = fleet.operation("acusight.notify_image");
+    let mut body = notify.body();
+    body["annotations"] = Value::Array(vec![json!({"width": "wide"}); 10_000]);
+    let refused = fleet.refused(&notify, &notify.good.clone().json(&body)).await;
+    assert_eq!((refused.status, refused.places.len()), (400, MAX_REPORTED));
+    assert!(refused.kind.ends_with("; 9900 more are not listed"), "{}", refused.kind);
+    assert!(refused.answer.body.len() < 20_000);
     fleet.server.stop().await;
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use base64::Engine;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
-use fleetwire_client::{Client, RetryPolicy, Runtime, SendError, Sleep, Transport, TransportError};
+use fleetwire_client::{Check, Client, RetryPolicy, Runtime, SendError, Sleep, Transport, TransportError};
 use fleetwire_protocol::achilles::{
     self, AgentCredentials, AgentKey, CheckUpdate, Enroll, EnrollData, EnrollRequest, HeartbeatData,
     PollTasks, ReportResult, ResultAnswer, SystemMetrics, Task, TaskPath, TaskResultRequest, TaskStatus,
@@ -406,7 +406,8 @@ impl<K: Shelf> World<K> {
     fn client<E: Endpoint>(&self, off: TimeDelta) -> Client<Loopback<Watched<K::Store>>> {
         let time = AgentTime { time: self.time.clone(), off };
         let client = Client::with_runtime(&Self::base::<E>(), self.line().clone(), time).unwrap();
-        client.with_retries(RetryPolicy::none())
+        // What the server does with a faulty call is for these tests to see.
+        client.with_retries(RetryPolicy::none()).check_before_send(Check::Off)
     }
 
     async fn call<E: Endpoint>(
