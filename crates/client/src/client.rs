@@ -17,6 +17,8 @@ pub struct Client<T> {
     transport: T,
     runtime: Arc<dyn Runtime>,
     retries: RetryPolicy,
+    #[cfg(feature = "check")]
+    check: crate::Check,
 }
 
 impl<T: Transport> Client<T> {
@@ -36,13 +38,28 @@ impl<T: Transport> Client<T> {
     /// `base` is not a plain `http` or `https` address.
     pub fn with_runtime(base: &str, transport: T, runtime: impl Runtime) -> Result<Self, AddressError> {
         let base = address::base(base)?.into();
-        Ok(Self { base, transport, runtime: Arc::new(runtime), retries: RetryPolicy::default() })
+        Ok(Self {
+            base,
+            transport,
+            runtime: Arc::new(runtime),
+            retries: RetryPolicy::default(),
+            #[cfg(feature = "check")]
+            check: crate::Check::default(),
+        })
     }
 
     /// The same client with another policy.
     #[must_use]
     pub fn with_retries(mut self, retries: RetryPolicy) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// The same client with another way to treat a call that breaks a rule.
+    #[cfg(feature = "check")]
+    #[must_use]
+    pub const fn check_before_send(mut self, check: crate::Check) -> Self {
+        self.check = check;
         self
     }
 
@@ -63,6 +80,10 @@ impl<T: Transport> Client<T> {
         call: &Call<E>,
     ) -> Result<<E::Reply as Reply>::Value, SendError<E::Error, T::Error>> {
         let operation = E::ID;
+        #[cfg(feature = "check")]
+        self.check
+            .look_over(call, self.runtime.now())
+            .map_err(|violations| SendError::Invalid { operation, violations })?;
         let encode = |now| codec::encode::<E>(&self.base, credentials, now, call);
         let (response, attempts) =
             self.attempt(&encode, &retry_after::<E>).await.map_err(|failure| match failure {
@@ -133,6 +154,8 @@ impl<T: Clone> Clone for Client<T> {
             transport: self.transport.clone(),
             runtime: Arc::clone(&self.runtime),
             retries: self.retries.clone(),
+            #[cfg(feature = "check")]
+            check: self.check,
         }
     }
 }

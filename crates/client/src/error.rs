@@ -3,7 +3,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use fleetwire_protocol::codec::EncodeError;
-use fleetwire_protocol::{Envelope, FaultKind, Refusal, RetryAfter, Violation};
+use fleetwire_protocol::{Envelope, FaultKind, Refusal, RetryAfter, Violation, Violations};
 use http::StatusCode;
 
 use crate::TransportError;
@@ -14,6 +14,14 @@ use crate::retry::is_retryable;
 /// `B` is the vendor's error envelope, `T` the transport's error.
 #[non_exhaustive]
 pub enum SendError<B, T> {
+    /// The call breaks rules; nothing was sent. Only a client that checks before it sends says so (feature
+    /// `check`).
+    Invalid {
+        /// The operation's id.
+        operation: &'static str,
+        /// Every rule that it breaks, with its place.
+        violations: Violations,
+    },
     /// The request could not be written; nothing was sent.
     Encode {
         /// The operation's id.
@@ -60,7 +68,8 @@ impl<B, T> SendError<B, T> {
     #[must_use]
     pub const fn operation(&self) -> &'static str {
         match self {
-            Self::Encode { operation, .. }
+            Self::Invalid { operation, .. }
+            | Self::Encode { operation, .. }
             | Self::Transport { operation, .. }
             | Self::Refused { operation, .. }
             | Self::Garbled { operation, .. } => operation,
@@ -71,10 +80,19 @@ impl<B, T> SendError<B, T> {
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         match self {
-            Self::Encode { .. } => 0,
+            Self::Invalid { .. } | Self::Encode { .. } => 0,
             Self::Transport { attempts, .. }
             | Self::Refused { attempts, .. }
             | Self::Garbled { attempts, .. } => *attempts,
+        }
+    }
+
+    /// The rules that the call breaks, if it was not sent therefore.
+    #[must_use]
+    pub const fn violations(&self) -> Option<&Violations> {
+        match self {
+            Self::Invalid { violations, .. } => Some(violations),
+            _ => None,
         }
     }
 
@@ -99,7 +117,7 @@ impl<B, T> SendError<B, T> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal.status),
             Self::Garbled { status, .. } => Some(*status),
-            Self::Encode { .. } | Self::Transport { .. } => None,
+            Self::Invalid { .. } | Self::Encode { .. } | Self::Transport { .. } => None,
         }
     }
 
@@ -117,7 +135,7 @@ impl<B, T: TransportError> SendError<B, T> {
         match self {
             Self::Transport { error, .. } => error.is_retryable(),
             Self::Refused { refusal, .. } => is_retryable(refusal.status),
-            Self::Encode { .. } | Self::Garbled { .. } => false,
+            Self::Invalid { .. } | Self::Encode { .. } | Self::Garbled { .. } => false,
         }
     }
 }
@@ -126,6 +144,7 @@ impl<B: Envelope, T: fmt::Display> fmt::Display for SendError<B, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.operation())?;
         match self {
+            Self::Invalid { violations, .. } => write!(f, " was not sent: {violations}")?,
             Self::Encode { error, .. } => write!(f, " was not sent: {error}")?,
             Self::Transport { error, .. } => write!(f, " got no answer: {error}")?,
             Self::Refused { refusal, .. } => {
@@ -152,6 +171,11 @@ impl<B: Envelope, T: fmt::Display> fmt::Display for SendError<B, T> {
 impl<B: fmt::Debug, T: fmt::Debug> fmt::Debug for SendError<B, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Invalid { operation, violations } => f
+                .debug_struct("Invalid")
+                .field("operation", operation)
+                .field("violations", violations)
+                .finish(),
             Self::Encode { operation, error } => {
                 f.debug_struct("Encode").field("operation", operation).field("error", error).finish()
             }
@@ -188,7 +212,7 @@ impl<B: Envelope, T: TransportError> Error for SendError<B, T> {
         match self {
             Self::Encode { error, .. } => error.source(),
             Self::Transport { error, .. } => error.source(),
-            Self::Refused { .. } | Self::Garbled { .. } => None,
+            Self::Invalid { .. } | Self::Refused { .. } | Self::Garbled { .. } => None,
         }
     }
 }

@@ -27,6 +27,8 @@
 //! * `tokio`: `TokioRuntime`, the real clock. Without it the crate needs no async runtime: bring a
 //!   [`Transport`] and a [`Runtime`].
 //! * `acusight`, `zstack`, `agentmc`, `achilles`: the vendors' operations; `all-vendors` (default) is all.
+//! * `check` (default): a call that breaks a rule is told before it is sent, with every place and rule; see
+//!   `Check`. On by itself in builds with debug assertions only. Brings the rules of all vendors.
 //!
 //! # Invariants
 //! * No crate of the server side is known here; the two meet only in tests.
@@ -36,6 +38,8 @@
 //! * Credentials never follow a redirect: a redirect is an answer like any other.
 
 mod address;
+#[cfg(feature = "check")]
+mod check;
 mod client;
 mod error;
 mod retry;
@@ -46,6 +50,8 @@ mod transport;
 mod reqwest_transport;
 
 pub use address::AddressError;
+#[cfg(feature = "check")]
+pub use check::Check;
 pub use client::Client;
 pub use error::SendError;
 pub use fleetwire_protocol as protocol;
