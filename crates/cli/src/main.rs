@@ -5,6 +5,8 @@ mod demo;
 mod operator;
 mod serve;
 mod spec;
+mod table;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,10 @@ enum Command {
     /// Guard OpenAPI documents and JSON Schemas: find what is wrong in one, and what breaks between two.
     #[command(subcommand)]
     Spec(spec::SpecCommand),
+    /// Check captured messages: JSON, JSONL, HAR or the text of HTTP/1.1.
+    ///
+    /// Exit status 0: no faults; 1: faults; 2: something could not be read.
+    Validate(validate::Validate),
     #[command(flatten)]
     Operator(operator::OperatorCommand),
 }
@@ -41,6 +47,10 @@ fn main() -> ExitCode {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
+    // Nothing in it waits for anything but files.
+    if let Command::Validate(validate) = cli.command {
+        return validate.run().unwrap_or_else(|error| fail(&error));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -50,6 +60,7 @@ fn main() -> ExitCode {
             Command::Spec(spec) => Ok(spec.run()),
             Command::Demo(demo) => demo.run().await,
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Validate(validate) => validate.run(),
             Command::Operator(command) => command.run().await.map(|()| ExitCode::SUCCESS),
         }
     });

@@ -1,4 +1,4 @@
-//! The README's blocks of commands give the output that they show.
+//! The blocks of commands of the README and of the guides give the output that they show.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -16,7 +16,7 @@ struct Step {
     shown: String,
 }
 
-/// The address that the README's server has.
+/// The address that the server has in the documents.
 const SHOWN_ADDRESS: &str = "http://127.0.0.1:8787";
 /// Stands between the outputs of two commands.
 const MARK: &str = "--- next command ---";
@@ -65,16 +65,18 @@ fn is_shown(shown: &str, printed: &str) -> bool {
     rest.ends_with(last)
 }
 
-#[test]
-fn every_block_of_commands_prints_what_it_shows() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let steps = steps(&std::fs::read_to_string(root.join("README.md")).unwrap());
-    assert!(steps.len() > 15, "{steps:?}");
+/// Runs the commands of a document beside a server, and compares what they print.
+fn runs_as_shown(document: &str, least: usize) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let steps = steps(&std::fs::read_to_string(root.join(document)).unwrap());
+    assert!(steps.len() >= least, "{steps:?}");
 
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().join("work");
     std::fs::create_dir(&work).unwrap();
-    std::os::unix::fs::symlink(root.join("fixtures").canonicalize().unwrap(), work.join("fixtures")).unwrap();
+    for shown in ["fixtures", "docs"] {
+        std::os::unix::fs::symlink(root.join(shown), work.join(shown)).unwrap();
+    }
     let server = Server::start(&folder.path().join("data"));
     let script: String = steps
         .iter()
@@ -102,6 +104,16 @@ fn every_block_of_commands_prints_what_it_shows() {
         let (shown, printed) = (step.shown.trim_end(), printed.trim_end());
         assert!(is_shown(shown, printed), "$ {}\nshown:   {shown}\nprinted: {printed}", step.command);
     }
+}
+
+#[test]
+fn every_block_of_commands_of_the_readme_prints_what_it_shows() {
+    runs_as_shown("README.md", 16);
+}
+
+#[test]
+fn every_block_of_commands_of_the_guide_to_captures_prints_what_it_shows() {
+    runs_as_shown("docs/validate.md", 8);
 }
 
 #[test]

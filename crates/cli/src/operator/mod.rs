@@ -3,7 +3,6 @@
 
 mod api;
 mod arguments;
-pub(crate) mod table;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -23,7 +22,8 @@ use serde_json::{Map, Value};
 
 use api::Api;
 use arguments::{Pair, digest_file, duration, object, pair, vendor};
-use table::Table;
+
+use crate::table::{self, Table};
 
 /// What an operator wants.
 #[derive(Debug, Subcommand)]

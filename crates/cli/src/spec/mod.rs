@@ -112,7 +112,7 @@ impl SpecCommand {
 fn complain(error: &anyhow::Error) {
     // Standard error may be closed; the exit code still tells.
     let text: Vec<String> =
-        format!("{error:#}").lines().map(|text| crate::operator::table::line(text).into_owned()).collect();
+        format!("{error:#}").lines().map(|text| crate::table::line(text).into_owned()).collect();
     let _ = writeln!(io::stderr(), "fleetwire: {}", text.join("\n"));
 }
 

@@ -6,7 +6,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use fleetwire_spec::Severity;
 
 use super::report::{Entry, Report, pretty};
-use crate::operator::table::line;
+use crate::table::line;
 
 /// How words are set off.
 pub(super) struct Paint {
