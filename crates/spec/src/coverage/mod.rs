@@ -497,7 +497,7 @@ impl Comparison<'_> {
         rules_of(operation).iter().any(|rule| {
             !matches!(rule.origin, Origin::Source { how: How::Structure | How::Prose | How::Slice, .. })
                 && rule.pointer == place
-                && keywords_of(rule.keyword).contains(&keyword)
+                && is_stated_by(rule.keyword, keyword)
         })
     }
 
@@ -602,20 +602,11 @@ fn is_of_a_machine(bound: &Bound, ours: &Shape) -> bool {
     }
 }
 
-/// The keywords of a schema by which a rule is stated.
-fn keywords_of(keyword: validation::Keyword) -> &'static [&'static str] {
-    use validation::Keyword;
-    match keyword {
-        Keyword::Minimum(_) => &["minimum"],
-        Keyword::Range { .. } => &["minimum", "maximum"],
-        Keyword::MinLength(_) => &["minLength"],
-        Keyword::MaxLength(_) => &["maxLength"],
-        Keyword::Pattern(_) => &["pattern"],
-        Keyword::Ip | Keyword::Time => &["format"],
-        Keyword::Items(_) => &["minItems", "maxItems"],
-        Keyword::MaxMembers(_) => &["maxProperties"],
-        _ => &[],
-    }
+/// Whether a rule is stated by a keyword of a schema.
+fn is_stated_by(rule: validation::Keyword, keyword: &str) -> bool {
+    let stated = rule.schema().unwrap_or_default();
+    let branches = stated.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    branches.chain([&stated]).any(|schema| schema.get(keyword).is_some())
 }
 
 /// What an end says that does not say anything.

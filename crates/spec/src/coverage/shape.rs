@@ -248,12 +248,17 @@ fn bounds(schema: &Value) -> BTreeSet<Bound> {
         BOUNDS.iter().filter_map(|&keyword| Some(Bound { keyword, value: text(schema.get(keyword)?) }));
     let closed = |keyword, is_closed: bool| is_closed.then(|| Bound { keyword, value: "closed".to_owned() });
     let members = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    // A source that names a form in prose, and breaks it in its own example, has it as a remark.
+    let remarked =
+        schema.get("x-format").and_then(Value::as_str).filter(|form| form.eq_ignore_ascii_case("uuid"));
+    let remarked = remarked.map(|form| Bound { keyword: "format", value: form.to_ascii_lowercase() });
     stated
         .chain(closed(
             "enum",
             schema.get("enum").is_some_and(|words| words.as_array().is_some_and(|w| w.len() > 1)),
         ))
         .chain(closed("additionalProperties", members))
+        .chain(remarked)
         .collect()
 }
 
