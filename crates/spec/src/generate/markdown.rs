@@ -7,6 +7,8 @@ use fleetwire_validation::{How, Origin, Rule, Severity, Sides, rules_of};
 
 use super::operation::{Operation, all};
 use super::{COMMAND, Error};
+use crate::changes;
+use crate::lint::LintRule;
 
 /// The mark before the operations' table.
 pub const OPERATIONS_BEGIN: &str = "<!-- operations: made by `cargo xtask generate` -->";
@@ -39,6 +41,51 @@ pub(super) fn rules() -> String {
         for rule in rules {
             row(&mut text, rule);
         }
+    }
+    text
+}
+
+/// The rules of the spec guard.
+pub(super) fn guard_rules() -> String {
+    let mut text = format!(
+        "<!-- Made by `{COMMAND}`: do not edit. -->\n\n# Rules of the spec guard\n\n\
+         What [`fleetwire spec`](spec-guard.md) finds, by stable ids.\n\n\
+         ## Changes between two versions\n\n\
+         `fleetwire spec diff OLD NEW`. A rule about a schema has two severities: the first where a document proves \
+         that a peer breaks, the second where it is proved that none does. *Direction* is the one of the message in \
+         which a rule finds something.\n\n\
+         | id | area | direction | severity | what it finds | what to do |\n|---|---|---|---|---|---|\n"
+    );
+    for rule in changes::Rule::ALL {
+        let direction = rule.direction().map_or_else(String::new, |direction| direction.to_string());
+        let otherwise = rule.otherwise().map_or_else(String::new, |otherwise| format!(", else {otherwise}"));
+        write(
+            &mut text,
+            format_args!(
+                "| <a id=\"{id}\"></a>`{id}` | {} | {direction} | {}{otherwise} | {} | {} |\n",
+                rule.area(),
+                rule.severity(),
+                cell(rule.statement()),
+                cell(rule.advice()),
+                id = rule.as_str(),
+            ),
+        );
+    }
+    text.push_str(
+        "\n## Faults within one document\n\n`fleetwire spec lint FILE`.\n\n\
+         | id | severity | what it finds | what to do |\n|---|---|---|---|\n",
+    );
+    for rule in LintRule::ALL {
+        write(
+            &mut text,
+            format_args!(
+                "| <a id=\"{id}\"></a>`{id}` | {} | {} | {} |\n",
+                rule.severity(),
+                cell(rule.statement()),
+                cell(rule.advice()),
+                id = rule.as_str(),
+            ),
+        );
     }
     text
 }

@@ -118,7 +118,10 @@ pub fn json_schemas(vendor: &str, side: Side) -> Result<Map<String, Value>, Erro
 /// # Errors
 /// Two messages of a vendor cannot be told apart.
 pub fn documents() -> Result<Vec<Document>, Error> {
-    let mut documents = vec![Document { path: "docs/rules.md".to_owned(), content: markdown::rules() }];
+    let mut documents = vec![
+        Document { path: "docs/rules.md".to_owned(), content: markdown::rules() },
+        Document { path: "docs/spec-rules.md".to_owned(), content: markdown::guard_rules() },
+    ];
     let mut looked_at = Map::from_iter([("x-generated-by".to_owned(), COMMAND.into())]);
     for vendor in vendors() {
         looked_at.extend(look::schemas(&operations_of(vendor)?));

@@ -18,8 +18,8 @@ mod transform;
 mod types;
 mod values;
 
-pub use error::SchemaError;
 pub(crate) use arena::Arena;
+pub use error::SchemaError;
 pub(crate) use node::{Literal, Name, Node};
 pub(crate) use number::{Bound, Decimal, NumberGoal};
 pub(crate) use outcome::Outcome;

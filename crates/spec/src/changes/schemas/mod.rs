@@ -23,9 +23,8 @@ use crate::inclusion::{Inclusion, Prover, SchemaId};
 /// Steps into a message that are looked at, and within which a witness can be asked for.
 const DEPTH: usize = 40;
 
-/// Messages in which a shared place is judged. In others it is what it was in these: should it not be, the message
-/// as a whole says so.
-const JUDGED: usize = 3;
+/// Messages in which a shared place is judged. In others it is what it was in these.
+const JUDGED: usize = 2;
 
 /// Reasons that a finding shows for its not being decided.
 const REASONS_SHOWN: usize = 3;
@@ -404,21 +403,34 @@ fn grade<'a>(
     (root, direction): (usize, Direction),
 ) -> Vec<Graded> {
     let Some(pair) = pairs.pairs.get(root) else { return Vec::new() };
-    let (differences, is_cut) = pairs.within(root);
-    let whole = whole(judge, pair, directed, direction);
+    let (mut differences, is_cut) = pairs.within(root);
+    differences.retain(|found| found.difference.only.is_none_or(|only| only == direction));
     let (narrow, wide) = match direction {
         Direction::Request => (Version::Old, Version::New),
         Direction::Response => (Version::New, Version::Old),
     };
+    let verdict = |known: &Known, number: (usize, usize)| -> Option<Verdict> {
+        let judged = known.get(&(number, direction)).filter(|judged| judged.len() >= JUDGED)?;
+        judged.iter().min_by_key(|one| one.severity).cloned()
+    };
+    // Where a break is known already, and nothing is to be asked, the message as a whole has nothing to add.
+    let mut is_explained = false;
+    let is_settled = differences.iter().all(|Found { number, difference, .. }| {
+        let known = verdict(known, *number);
+        is_explained |= known.as_ref().is_some_and(|verdict| verdict.witness.is_some());
+        known.is_some() || difference.demands(wide).iter().all(Option::is_none)
+    });
+    let whole = match is_settled && is_explained {
+        true => None,
+        false => Some(whole(judge, pair, directed, direction)),
+    };
+    let is_proved = matches!(whole, Some(Ok(Whole { answer: Inclusion::Proved, .. })));
 
     let mut found: Vec<Graded> = Vec::new();
     let mut questions = Questions::new(old, new);
     let mut asked: Vec<Asked> = Vec::new();
     let mut explained = false;
     for Found { number, way, difference } in differences {
-        if difference.only.is_some_and(|only| only != direction) {
-            continue;
-        }
         let Some(rule) = difference.kind.rule(direction) else { continue };
         let mut at = String::new();
         for step in way.iter() {
@@ -426,24 +438,20 @@ fn grade<'a>(
         }
         at.push_str(&difference.at);
         let severity = rule.otherwise().unwrap_or(rule.severity());
-        let mut verdict = Verdict { severity, witness: None, reasons: Vec::new() };
-        if rule.otherwise().is_some() && !matches!(whole, Ok(Whole { answer: Inclusion::Proved, .. })) {
-            let judged = known.get(&(number, direction)).filter(|judged| judged.len() >= JUDGED);
-            if let Some(worst) = judged.and_then(|judged| judged.iter().min_by_key(|one| one.severity)) {
-                verdict.clone_from(worst);
+        let mut graded = Verdict { severity, witness: None, reasons: Vec::new() };
+        if rule.otherwise().is_some() && !is_proved {
+            if let Some(verdict) = verdict(known, number) {
                 explained |= verdict.witness.is_some();
+                graded = verdict;
             } else {
-                let (demand, faint) = match wide {
-                    Version::Old => (&difference.by_old, &difference.faint_by_old),
-                    Version::New => (&difference.by_new, &difference.faint_by_new),
-                };
-                for (demand, is_strict) in [(demand, true), (faint, false)] {
+                for (demand, is_strict) in difference.demands(wide).into_iter().zip([true, false]) {
                     let Some(demand) = demand else { continue };
                     let pointer = questions.ask(demand, &way, narrow);
                     asked.push(Asked { index: found.len(), number, pointer, is_strict });
                 }
             }
         }
+        let verdict = graded;
         found.push(Graded { rule, at, old: difference.old.clone(), new: difference.new.clone(), verdict });
     }
     if is_cut {
@@ -452,7 +460,8 @@ fn grade<'a>(
     }
 
     match whole {
-        Ok(whole) => {
+        None => {}
+        Some(Ok(whole)) => {
             explained |= settle(judge, &whole, &questions.finish(), &asked, &mut found);
             let mut last = None;
             for Asked { index, number, .. } in asked {
@@ -466,7 +475,7 @@ fn grade<'a>(
                 found.extend(unexplained(pair, direction, whole.answer));
             }
         }
-        Err(reason) => {
+        Some(Err(reason)) => {
             for graded in &mut found {
                 if graded.rule.otherwise().is_some() {
                     graded.verdict.severity = Severity::Warning;

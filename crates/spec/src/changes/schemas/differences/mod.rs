@@ -62,6 +62,16 @@ pub(super) struct Difference {
     pub(super) only: Option<Direction>,
 }
 
+impl Difference {
+    /// What the end with this document demands: by what it says, and by what may be relied on.
+    pub(super) const fn demands(&self, of: Version) -> [Option<&Demand>; 2] {
+        match of {
+            Version::Old => [self.by_old.as_ref(), self.faint_by_old.as_ref()],
+            Version::New => [self.by_new.as_ref(), self.faint_by_new.as_ref()],
+        }
+    }
+}
+
 /// Alternatives beside one.
 #[derive(Debug, Clone)]
 pub(super) struct Others {
