@@ -32,6 +32,34 @@ pub(crate) struct GenerateArgs {
     root: Option<PathBuf>,
 }
 
+/// The arguments of `cargo xtask baseline`.
+#[derive(clap::Args)]
+pub(crate) struct BaselineArgs {
+    /// The root of the work tree [default: that of the workspace].
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+/// Keeps what the documents of this version promise, and says which files changed.
+///
+/// # Errors
+/// A promise is broken, or a document cannot be made or written.
+pub(crate) fn baseline(args: BaselineArgs) -> Result<()> {
+    let root = root(args.root)?;
+    let report = report(&root)?;
+    let broken = report.findings.iter().filter(|finding| finding.id == Kind::BaselineBroken).count();
+    if broken > 0 {
+        bail!("{} broken: see `cargo xtask check`", count(broken, "promise is", "promises are"));
+    }
+    let today = fleetwire_spec::contracts().context("the documents cannot be made")?;
+    let written = fleetwire_spec::baseline::keep(&root, &today).context("the baseline cannot be kept")?;
+    for file in &written {
+        println!("wrote {file}");
+    }
+    println!("{}", count(written.len(), "file changed", "files changed"));
+    Ok(())
+}
+
 /// Prints what the check found; the exit code tells agreement (0), stale (4) and broken (1) apart.
 ///
 /// # Errors

@@ -33,6 +33,8 @@ enum Command {
     /// Reconcile the source, committed and generated documents, and write nothing: exits with 0 when they
     /// agree, 4 when committed files are stale, 1 when something is broken.
     Check(check::CheckArgs),
+    /// Keep today's documents as what this version promises, unless they break a promise.
+    Baseline(check::BaselineArgs),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => check::generate(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(args),
+        Command::Baseline(args) => check::baseline(args).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,

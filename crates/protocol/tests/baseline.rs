@@ -5,6 +5,8 @@
 //! spelling of a number is what some of them are about, and with all that it was sent with and is read as.
 //! `FLEETWIRE_BASELINE=append` lets the test add what this version promises anew; it changes nothing else.
 
+#[path = "../../spec/src/changelog.rs"]
+mod changelog;
 #[expect(dead_code, reason = "other tests need more of it")]
 mod fixture;
 
@@ -13,6 +15,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use changelog::broken_since;
 use fixture::{Class, fixtures, folder};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -71,31 +74,6 @@ fn write(promises: &Promises) -> String {
         format!("  {path}: {}", serde_json::to_string(promise).expect("JSON"))
     };
     format!("{{\n{}\n}}\n", promises.iter().map(line).collect::<Vec<_>>().join(",\n"))
-}
-
-/// The names in code spans under *Breaking*, of every version that came after the given one and of the
-/// unreleased one.
-fn broken_since<'a>(version: &str, changelog: &'a str) -> Vec<&'a str> {
-    let own = format!("[{version}]");
-    let released =
-        changelog.lines().any(|line| line.strip_prefix("## ").is_some_and(|h| h.starts_with(&own)));
-    let mut breaking = false;
-    let mut names = Vec::new();
-    for line in changelog.lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            let older =
-                if released { heading.starts_with(&own) } else { !heading.starts_with("[Unreleased]") };
-            if older {
-                break;
-            }
-            breaking = false;
-        } else if let Some(heading) = line.strip_prefix("### ") {
-            breaking = heading.trim() == "Breaking";
-        } else if breaking {
-            names.extend(line.split('`').skip(1).step_by(2));
-        }
-    }
-    names
 }
 
 /// The promises that are no longer kept and that nobody has named.
@@ -186,18 +164,4 @@ fn changed_and_lost_fixtures_are_found_until_the_changelog_names_them() {
         "## [Unreleased]\n\n### Changed\n\n- `{lost}`\n\n## [{VERSION}]\n\n### Breaking\n\n- `{changed}`\n"
     );
     assert_eq!(broken(&promises, &now, &broken_since(VERSION, &elsewhere)), all);
-}
-
-#[test]
-fn a_break_stays_named_when_its_version_is_released() {
-    let changelog = "## [Unreleased]\n\n## [0.3.0] - 2026\n\n### Breaking\n\n- `a` and `b`\n\n### Fixed\n\n- `c`\n\n\
-        ## [0.2.0]\n\n### Breaking\n\n- `d`\n\n## [0.1.0]\n\n### Breaking\n\n- `e`\n";
-    assert_eq!(broken_since("0.1.0", changelog), ["a", "b", "d"]);
-    assert_eq!(broken_since("0.2.0", changelog), ["a", "b"]);
-    assert_eq!(broken_since("0.3.0", changelog), [""; 0]);
-    assert_eq!(
-        broken_since("0.4.0", changelog),
-        [""; 0],
-        "it is not released, so that only the first counts"
-    );
 }

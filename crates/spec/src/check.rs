@@ -7,6 +7,7 @@ use fleetwire_validation as validation;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::baseline::{self, BaselineError};
 use crate::claims::{self, Claimed, Ends, Ours, Standing};
 use crate::coverage::{self, Compared, Coverage, Name, Silence};
 use crate::deviations::{self, Deviation, DeviationsError};
@@ -247,6 +248,7 @@ impl Vendor<'_> {
             emit: &self.ours.emit,
             accept: &self.ours.accept,
             open_members: Some(validation::MAX_OPEN_MEMBERS),
+            source_is_open: false,
         };
         claims::claims(pairing, &ends, Some(&self.code), prover)
     }
@@ -325,14 +327,22 @@ pub fn names() -> Vec<Name> {
 pub fn check(root: &Path) -> Result<Report, CheckError> {
     let sources = source::read(root)?;
     let deviations = deviations::read(root)?;
-    let mut ours = BTreeMap::new();
-    for vendor in generate::vendors() {
-        ours.insert(vendor.to_owned(), Contracts::of(vendor)?);
-    }
-    let proof = prove(&sources, &deviations, &ours, &names());
+    let ours = contracts()?;
+    let names = names();
+    let mut proof = prove(&sources, &deviations, &ours, &names);
+    let mut prover = Prover::new(Settings::default());
+    proof.coverage.findings.extend(baseline::compare(root, &ours, &names, &mut prover)?);
     let generated = generated(root)?;
     let files = settle(root, &generated, Mode::Check)?;
     Ok(Report::new(proof, files, deviations, generated.len()))
+}
+
+/// Our documents about every vendor's operations.
+///
+/// # Errors
+/// One cannot be made.
+pub fn contracts() -> Result<BTreeMap<String, Contracts>, generate::Error> {
+    generate::vendors().into_iter().map(|vendor| Ok((vendor.to_owned(), Contracts::of(vendor)?))).collect()
 }
 
 /// Writes the generated files under the root of a work tree, and removes from the generated folders what does
@@ -374,6 +384,9 @@ pub enum CheckError {
     /// The documents cannot be made.
     #[error(transparent)]
     Generate(#[from] generate::Error),
+    /// The documents of a released version cannot be compared.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
     /// A committed file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),

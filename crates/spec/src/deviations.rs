@@ -337,13 +337,16 @@ mod tests {
 
     #[test]
     fn deviation_that_is_not_whole_is_refused() {
-        let whole = "[[deviation]]\noperation = 'v.op'\nside = 'request'\nat = '/a'\nop = 'remove'\n\
+        let whole = "[[deviation]]\noperation = 'v.op'\nside = 'request'\nat = '/a'\nop = 'remove'\nwas = 1\n\
                      why = 'so'\norigin = 'X-1'\n";
-        assert_eq!(parse(whole).unwrap(), [deviation("/a", Op::Remove, None)]);
+        let expected = Deviation { was: Some(json!(1)), ..deviation("/a", Op::Remove, None) };
+        assert_eq!(parse(whole).unwrap(), [expected]);
         for (from, to, fault) in [
             ("'so'", "' '", "does not say why"),
             ("'X-1'", "''", "names no origin"),
-            ("'remove'", "'add'", "has no value"),
+            ("'remove'\nwas = 1", "'add'", "has no value"),
+            ("'remove'", "'add'\nvalue = 1", "adds, and says what was there"),
+            ("was = 1", "", "does not say what was there"),
             ("op = 'remove'", "op = 'remove'\nvalue = 1", "removes, and has a value"),
             ("why =", "because =", "not well-formed"),
             ("'remove'", "'move'", "not well-formed"),

@@ -227,6 +227,8 @@ kinds! {
     ClaimUndecided = "claim-undecided", Error, Think;
     /// A schema of ours says of a document what our code does not do with it.
     SchemaUntrue = "schema-untrue", Error, Think;
+    /// Something that a released version promised is no longer so.
+    BaselineBroken = "baseline-broken", Error, Think;
     /// A deviation that changes nothing when it is left out.
     DeviationNeedless = "deviation-needless", Error, Think;
     /// A deviation that cannot be applied.
@@ -282,6 +284,7 @@ impl Kind {
             }
             Self::ClaimUndecided => "say the same by keywords that can be decided",
             Self::SchemaUntrue => "correct the schema of the type, so that it says what the code does",
+            Self::BaselineBroken => "put it back, or name it under *Breaking* in CHANGELOG.md",
             Self::DeviationNeedless => "delete it from schemas/deviations.toml",
             Self::DeviationMisplaced => "correct it in schemas/deviations.toml, or delete it",
             Self::FileMissing | Self::FileExtra | Self::FileDiffers => "cargo xtask generate",

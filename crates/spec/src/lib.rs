@@ -23,6 +23,8 @@
 //! * Nothing is printed here, and nothing but [`generate_into`] writes.
 //! * A difference is either gone or a finding: there are no waivers, only patches to the source that say why.
 
+pub mod baseline;
+mod changelog;
 pub mod changes;
 mod check;
 pub mod claims;
@@ -39,5 +41,8 @@ mod pairing;
 pub mod schema;
 pub mod source;
 
-pub use check::{CheckError, Contracts, Held, Proof, Report, Verdict, check, generate_into, names, prove, prove_vendor};
+pub use check::{
+    CheckError, Contracts, Held, Proof, Report, Verdict, check, contracts, generate_into, names, prove,
+    prove_vendor,
+};
 pub use finding::{Finding, Fix, Kind, Severity, Side};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fleetwire_spec::claims::{Claim, Standing};
 use fleetwire_spec::deviations::FILE as DEVIATIONS;
-use fleetwire_spec::{Finding, Fix, Report, Verdict, check, generate_into};
+use fleetwire_spec::{Finding, Fix, Report, Verdict, baseline, check, contracts, generate_into};
 use tempfile::TempDir;
 
 const OPENAPI: &str = "schemas/openapi/zstack.json";
@@ -172,6 +172,35 @@ fn claims_stand_in_the_report_with_the_deviations_that_they_rest_on() {
     assert!(held.rests_on.contains(&uptime), "{held:?}");
     let silent = report.claims.iter().filter(|held| held.claimed.standing == Standing::Silent).count();
     assert_eq!((report.claims.len() > 80, silent), (true, 8));
+}
+
+#[test]
+fn broken_promise_of_a_version_is_found_until_the_changelog_names_it() {
+    let tree = tree();
+    let written = baseline::keep(tree.path(), &contracts().unwrap()).unwrap();
+    assert_eq!(written.len(), 8, "{written:?}");
+    assert_eq!(briefs(&report(&tree)), [""; 0]);
+
+    // As if that version had taken a load of 200 %.
+    let file = format!("{}/{}/zstack.emit.json", baseline::FOLDER, env!("CARGO_PKG_VERSION"));
+    edit(&tree, &file, "\"maximum\": 100", "\"maximum\": 200");
+    let broken = report(&tree);
+    assert_eq!(broken.verdict, Verdict::Broken);
+    let names: Vec<&str> = broken.findings.iter().map(|finding| finding.pointer.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "`zstack.heartbeat request body application/json /cpuUsage request-constraint-tightened`",
+            "`zstack.heartbeat request requests-accepted`",
+        ]
+    );
+    let witness = broken.findings[1].witness.as_ref().unwrap();
+    assert!(witness["cpuUsage"].as_f64().unwrap() > 100.0, "{witness}");
+
+    let named = names.iter().map(|name| format!("- {name}: on purpose\n")).collect::<String>();
+    let changelog = format!("## [Unreleased]\n\n### Breaking\n\n{named}");
+    fs::write(tree.path().join("CHANGELOG.md"), changelog).unwrap();
+    assert_eq!(briefs(&report(&tree)), [""; 0]);
 }
 
 #[test]

@@ -61,6 +61,7 @@ pub fn conform(
         emit: ours.value(),
         accept: ours.value(),
         open_members: None,
+        source_is_open: false,
     };
     let mut claims = claims(&pairing, &ends, None, prover);
     claims.retain(|claimed| claimed.claim.role() == role);

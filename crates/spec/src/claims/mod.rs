@@ -94,6 +94,17 @@ impl Claim {
         matches!(self, Self::RequestsPromised | Self::AnswersPromised)
     }
 
+    /// Its stable name.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::RequestsAccepted => "requests-accepted",
+            Self::RequestsPromised => "requests-promised",
+            Self::AnswersPromised => "answers-promised",
+            Self::AnswersRead => "answers-read",
+        }
+    }
+
     const fn is_about(self, side: &Side) -> bool {
         matches!(
             (self, side),
@@ -224,6 +235,8 @@ pub(crate) struct Ends<'a> {
     pub(crate) accept: &'a Value,
     /// How many members an open object may have by our limits.
     pub(crate) open_members: Option<usize>,
+    /// Whether the source is a reader, which ignores members that it does not name.
+    pub(crate) source_is_open: bool,
 }
 
 /// The claims about all operations that both documents have. With `code`, a witness counts only when the code
@@ -334,7 +347,8 @@ fn standing(
     };
     let (narrow, wide) = if claim.is_about_writing() {
         // What we write has no member that the type does not name.
-        (prover.closed(ours), prover.closed(source))
+        let wide = if ends.source_is_open { source } else { prover.closed(source) };
+        (prover.closed(ours), wide)
     } else {
         (prover.machine_integers(source), ours)
     };
