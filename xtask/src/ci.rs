@@ -179,6 +179,33 @@ const STEPS: &[Step] = &[
         ]),
     },
     Step {
+        name: "guard",
+        tier: Tier::Second,
+        what: "every mutation of every source and type is found; a larger corpus of pairs of schemas",
+        action: Action::Commands(&[Cargo {
+            args: &[
+                "test",
+                "--release",
+                "-p",
+                "fleetwire-spec",
+                "--test",
+                "mutations",
+                "--test",
+                "inclusion",
+            ],
+            env: &[("FLEETWIRE_MUTATIONS", "all"), ("SPEC_CORPUS_PAIRS", "5000")],
+        }]),
+    },
+    Step {
+        name: "benches",
+        tier: Tier::Second,
+        what: "validation and the spec guard keep their bounds",
+        action: Action::Commands(&[
+            Cargo::new(&["bench", "-p", "fleetwire-validation"]),
+            Cargo::new(&["bench", "-p", "fleetwire-spec"]),
+        ]),
+    },
+    Step {
         name: "validator",
         tier: Tier::Second,
         what: "the generated OpenAPI documents are valid, says a validator that is not ours",

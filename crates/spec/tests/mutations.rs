@@ -241,6 +241,19 @@ fn says_the_same(prover: &mut Prover, dialect: Dialect, before: &Value, after: &
     prover.included(before, after) == Inclusion::Proved && prover.included(after, before) == Inclusion::Proved
 }
 
+/// Who writes fewer members than the source leaves open, or fewer alternatives, keeps every promise. So does who
+/// takes back a limit of our own: no source has it, and that the documents have the rules is the generator's.
+fn keeps_every_promise(prover: &mut Prover, mutation: &Mutation, before: &Value, after: &Value) -> bool {
+    let mut read = |document: &Value| {
+        let schema = prover.read(&Arc::new(document.clone()), Dialect::OpenApi31, &mutation.at).unwrap();
+        prover.closed(schema)
+    };
+    let (before, after) = (read(before), read(after));
+    mutation.what == CLOSES
+        || mutation.what.ends_with("gains a branch") && prover.included(after, before) == Inclusion::Proved
+        || mutation.what.ends_with("is removed") && prover.included(before, after) == Inclusion::Proved
+}
+
 /// Whether a bound is that of a machine's integer: a named tolerance, since sources have no machine.
 fn is_of_a_machine(mutation: &Mutation, document: &Value) -> bool {
     let schema = document.pointer(&mutation.at).unwrap();
@@ -346,7 +359,9 @@ fn every_mutation_of_a_source_is_found() {
         let unchanged = prove_vendor(&source.vendor, &source.document, &ours, &patches, &names, &mut prover);
         assert_eq!(unchanged.coverage.findings, [], "{}", source.vendor);
         for (index, mutation) in mutations(&source.document).into_iter().enumerate() {
-            if index % stride() != 0 {
+            let of_silence = source.document.pointer(&mutation.at).unwrap().get("x-silent").is_some();
+            // Where a source is silent, ours may name more than it does.
+            if index % stride() != 0 || of_silence {
                 continue;
             }
             tried += 1;
@@ -390,8 +405,7 @@ fn every_mutation_of_what_our_types_write_is_found() {
             let Proof { coverage, .. } =
                 prove_vendor(&source.vendor, &source.document, &mutant, &patches, &names, &mut prover);
             if !coverage.findings.iter().any(shows)
-                // Who writes fewer members than the source leaves open keeps every promise.
-                && mutation.what != CLOSES
+                && !keeps_every_promise(&mut prover, &mutation, &ours.emit, &mutant.emit)
                 && !says_the_same(&mut prover, Dialect::OpenApi31, &ours.emit, &mutant.emit, &mutation.at)
             {
                 passed.push(format!("{} {}: {}", source.vendor, mutation.at, mutation.what));

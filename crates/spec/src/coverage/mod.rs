@@ -481,24 +481,29 @@ impl Comparison<'_> {
         if theirs.silent {
             return;
         }
+        let beyond = self.beyond_the_source(at);
+        let lost: Vec<_> = theirs.bounds.difference(&ours.bounds).map(|bound| bound.keyword).collect();
         for bound in ours.bounds.difference(&theirs.bounds) {
-            let replaced = theirs.bounds.iter().any(|own| own.keyword == bound.keyword);
-            if !replaced && !is_of_a_machine(bound, ours) && !self.is_beyond_the_source(at, bound.keyword) {
+            let replaced = lost.contains(&bound.keyword);
+            if !replaced && !is_of_a_machine(bound, ours) && !beyond.contains(bound) {
                 self.report(Kind::BoundAdded, at, NOTHING, theirs.origin.clone(), text(bound));
             }
         }
     }
 
-    /// Whether a rule asks for it that says that it is not the source's.
-    fn is_beyond_the_source(&self, at: &str, keyword: &str) -> bool {
+    /// The bounds by rules that say that they are not the source's.
+    fn beyond_the_source(&self, at: &str) -> BTreeSet<Bound> {
         use validation::{How, Origin};
-        let Some(operation) = &self.operation else { return false };
+        let Some(operation) = &self.operation else { return BTreeSet::new() };
         let place = at.strip_prefix("header ").map_or_else(|| at.to_owned(), |name| format!("header:{name}"));
-        rules_of(operation).iter().any(|rule| {
-            !matches!(rule.origin, Origin::Source { how: How::Structure | How::Prose | How::Slice, .. })
-                && rule.pointer == place
-                && is_stated_by(rule.keyword, keyword)
-        })
+        let is_the_sources = |rule: &validation::Rule| {
+            matches!(rule.origin, Origin::Source { how: How::Structure | How::Prose | How::Slice, .. })
+        };
+        let stated = rules_of(operation)
+            .iter()
+            .filter(|rule| rule.pointer == place && !is_the_sources(rule))
+            .filter_map(|rule| rule.keyword.schema());
+        stated.flat_map(|schema| Shape::of(&schema, None).bounds).collect()
     }
 
     fn words(&mut self, at: &str, theirs: &Shape, ours: &Shape) {
@@ -600,13 +605,6 @@ fn is_of_a_machine(bound: &Bound, ours: &Shape) -> bool {
         }),
         _ => false,
     }
-}
-
-/// Whether a rule is stated by a keyword of a schema.
-fn is_stated_by(rule: validation::Keyword, keyword: &str) -> bool {
-    let stated = rule.schema().unwrap_or_default();
-    let branches = stated.get("anyOf").and_then(Value::as_array).into_iter().flatten();
-    branches.chain([&stated]).any(|schema| schema.get(keyword).is_some())
 }
 
 /// What an end says that does not say anything.

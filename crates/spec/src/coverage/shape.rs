@@ -255,7 +255,7 @@ fn bounds(schema: &Value) -> BTreeSet<Bound> {
     stated
         .chain(closed(
             "enum",
-            schema.get("enum").is_some_and(|words| words.as_array().is_some_and(|w| w.len() > 1)),
+            schema.get("enum").and_then(Value::as_array).is_some_and(|own| own.iter().any(Value::is_string)),
         ))
         .chain(closed("additionalProperties", members))
         .chain(remarked)
