@@ -5,10 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fleetwire_spec::claims::{Role, Standing, conform};
+use fleetwire_spec::document::Document;
 use fleetwire_spec::generate::{
     COMMAND, Error, OPERATIONS_BEGIN, OPERATIONS_END, Version, documents, json_schemas, openapi, vendors,
     with_operations,
 };
+use fleetwire_spec::inclusion::{Prover, Settings};
 use fleetwire_validation::{Keyword, Rule, Side, Sides, rules};
 use serde_json::{Value, json};
 
@@ -472,4 +475,30 @@ fn table_goes_between_its_marks_and_nowhere_else() {
 fn vendor_that_there_is_not_has_no_document() {
     assert!(matches!(openapi("acme", Version::V31), Err(Error::UnknownVendor(name)) if name == "acme"));
     assert!(json_schemas("", Side::Emit).is_err());
+}
+
+/// What a reader of the one document may send and be sent is what a reader of the other may.
+#[test]
+fn documents_of_both_versions_say_the_same() {
+    let mut prover = Prover::new(Settings::default());
+    for vendor in vendors() {
+        let document = |version| {
+            let text = openapi(vendor, version).unwrap().to_string();
+            Document::parse(&format!("{vendor}.json"), text.as_bytes()).unwrap()
+        };
+        let (new, old) = (document(Version::V31), document(Version::V30));
+        for (one, other) in [(&new, &old), (&old, &new)] {
+            for role in [Role::Server, Role::Client] {
+                let found = conform(one, other, role, &[], &mut prover);
+                let unproved: Vec<_> = found
+                    .claims
+                    .iter()
+                    .filter(|claimed| claimed.standing != Standing::Proved)
+                    .map(ToString::to_string)
+                    .collect();
+                assert_eq!(unproved, [""; 0], "{vendor}, {role}");
+                assert!(found.claims.len() > 3, "{vendor}, {role}");
+            }
+        }
+    }
 }

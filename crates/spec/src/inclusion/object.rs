@@ -9,7 +9,7 @@ use super::search::{Answer, Gathered, Search, Sought};
 use crate::schema::{Arena, Literal, Name, Node, Pattern, SchemaId};
 
 /// More members than this are not made up.
-pub(super) const MOST_MEMBERS: usize = 200;
+pub(super) const MOST_MEMBERS: usize = 300;
 
 /// The members that an object must have, with what must hold of each besides.
 pub(super) type Required = BTreeMap<Name, Vec<Literal>>;

@@ -217,9 +217,13 @@ fn asks_for_object(arena: &Arena, id: SchemaId) -> bool {
         Node::Reference(reference) => arena.target(*reference).unwrap_or(id),
         _ => id,
     };
+    // One that lists values lists all objects that it has.
+    let listed = |id: SchemaId| matches!(arena.node(id), Node::Values(_));
     match arena.node(target) {
         Node::Always => true,
-        Node::All(parts) => parts.iter().any(|part| explicit(*part)),
+        Node::All(parts) => {
+            parts.iter().any(|part| explicit(*part)) && !parts.iter().any(|part| listed(*part))
+        }
         _ => explicit(target),
     }
 }

@@ -48,6 +48,15 @@ fn what_declares_itself_open_stays_open() {
 }
 
 #[test]
+fn branch_that_lists_its_values_opens_nothing() {
+    let (prover, closed) = closed(json!({"anyOf": [
+        {"type": "object", "properties": {"a": {}}}, {"type": ["object", "null"], "enum": [null]},
+    ]}));
+    assert!(prover.accepts(closed, &json!(null)) && prover.accepts(closed, &json!({"a": 1})));
+    assert!(!prover.accepts(closed, &json!({"z": 1})));
+}
+
+#[test]
 fn renamed_optional_member_is_seen_against_the_closed_source() {
     let mut prover = Prover::new(Settings::default());
     let ours = read(&mut prover, json!({"type": "object", "properties": {"up_time": {"type": "integer"}}}));

@@ -10,6 +10,8 @@ mod dialects;
 mod generate;
 mod hostile;
 mod keywords;
+#[cfg(test)]
+mod mutants;
 
 use std::sync::Arc;
 
