@@ -131,8 +131,7 @@ fn published(
     let mut policy = Policy::default();
     // Whether the version says enough is what the changelog is asked.
     policy.grades.set(changes::Rule::VersionNotBumped, changes::Grade::Off);
-    let mut options = Options::default();
-    options.policy = policy;
+    let options = Options { policy, ..Options::default() };
     let found = changes::compare(&document(&then.emit)?, &document(&now.emit)?, &options, prover)?;
     let worse = found.findings.into_iter().filter(|change| change.severity == Severity::Error);
     Ok(worse

@@ -40,7 +40,7 @@ impl Mutation {
 /// Every change of one keyword, name, word, mark or branch, at every schema of a document.
 fn mutations(document: &Value) -> Vec<Mutation> {
     let mut all = Vec::new();
-    walk(document, String::new(), false, &mut all);
+    walk(document, "", false, &mut all);
     all
 }
 
@@ -48,17 +48,17 @@ const SCHEMAS: [&str; 4] = ["schema", "items", "additionalProperties", "not"];
 const LISTS: [&str; 3] = ["oneOf", "anyOf", "allOf"];
 const MAPS: [&str; 2] = ["properties", "schemas"];
 
-fn walk(node: &Value, at: String, is_schema: bool, all: &mut Vec<Mutation>) {
+fn walk(node: &Value, at: &str, is_schema: bool, all: &mut Vec<Mutation>) {
     let Value::Object(members) = node else {
         if let Value::Array(items) = node {
             for (index, item) in items.iter().enumerate() {
-                walk(item, format!("{at}/{index}"), false, all);
+                walk(item, &format!("{at}/{index}"), false, all);
             }
         }
         return;
     };
     if is_schema && !members.contains_key("$ref") {
-        mutate(members, &at, all);
+        mutate(members, at, all);
     }
     for (key, value) in members {
         let below = format!("{at}/{}", escape(key));
@@ -68,17 +68,17 @@ fn walk(node: &Value, at: String, is_schema: bool, all: &mut Vec<Mutation>) {
             continue;
         }
         if SCHEMAS.contains(&key.as_str()) {
-            walk(value, below, true, all);
+            walk(value, &below, true, all);
         } else if MAPS.contains(&key.as_str()) {
             for (name, schema) in value.as_object().into_iter().flatten() {
-                walk(schema, format!("{below}/{}", escape(name)), true, all);
+                walk(schema, &format!("{below}/{}", escape(name)), true, all);
             }
         } else if LISTS.contains(&key.as_str()) {
             for (index, schema) in value.as_array().into_iter().flatten().enumerate() {
-                walk(schema, format!("{below}/{index}"), true, all);
+                walk(schema, &format!("{below}/{index}"), true, all);
             }
         } else {
-            walk(value, below, false, all);
+            walk(value, &below, false, all);
         }
     }
 }
@@ -112,7 +112,7 @@ fn mutate(schema: &Map<String, Value>, at: &str, all: &mut Vec<Mutation>) {
             _ => "object",
         };
         add(format!("type {own} becomes {other}"), &|schema| {
-            drop(schema.insert("type".into(), other.into()))
+            drop(schema.insert("type".into(), other.into()));
         });
     }
     for keyword in
@@ -141,7 +141,7 @@ fn mutate(schema: &Map<String, Value>, at: &str, all: &mut Vec<Mutation>) {
                     _ => continue,
                 };
                 add(format!("{keyword} {bound} is added"), &|schema| {
-                    drop(schema.insert(keyword.into(), bound.clone()))
+                    drop(schema.insert(keyword.into(), bound.clone()));
                 });
             }
         }
@@ -150,7 +150,7 @@ fn mutate(schema: &Map<String, Value>, at: &str, all: &mut Vec<Mutation>) {
         match schema.get("format") {
             Some(_) => add("format is removed".into(), &|schema| drop(schema.remove("format"))),
             None => add("format date is added".into(), &|schema| {
-                drop(schema.insert("format".into(), "date".into()))
+                drop(schema.insert("format".into(), "date".into()));
             }),
         }
     }
@@ -210,7 +210,7 @@ fn mutate(schema: &Map<String, Value>, at: &str, all: &mut Vec<Mutation>) {
             });
         }
         add(format!("{list} gains a word"), &|schema| {
-            schema[list].as_array_mut().unwrap().push("word-added".into())
+            schema[list].as_array_mut().unwrap().push("word-added".into());
         });
         let other = if list == "enum" { "x-words" } else { "enum" };
         add(format!("{list} becomes {other}"), &|schema| {
@@ -292,9 +292,8 @@ fn claimed(document: &Value, vendor: &str, claims: &[Held]) -> BTreeSet<String> 
                 reach(document, &operation["requestBody"], &mut reached);
             }
             for (status, response) in operation["responses"].as_object().unwrap() {
-                if !is_silent(&format!("response {status}"))
-                    && !(status.starts_with('2') && is_silent("response 2XX"))
-                {
+                let of_class = status.starts_with('2') && is_silent("response 2XX");
+                if !of_class && !is_silent(&format!("response {status}")) {
                     reach(document, response, &mut reached);
                 }
             }
