@@ -117,6 +117,11 @@ fn every_block_of_commands_of_the_guide_to_captures_prints_what_it_shows() {
 }
 
 #[test]
+fn every_block_of_commands_of_the_guide_to_the_spec_guard_prints_what_it_shows() {
+    runs_as_shown("docs/spec-guard.md", 5);
+}
+
+#[test]
 fn a_shown_text_is_matched_whole_and_in_order() {
     assert!(is_shown("a…c", "abbbc"));
     assert!(is_shown("{\"id\":\"…\",…}", "{\"id\":\"1\",\"more\":2}"));
