@@ -78,9 +78,9 @@ impl Conform {
             proved.claims.iter().filter(|claimed| wanted(&claimed.standing)).count()
         };
         let remarks = vec![format!(
-            "As a {role}, {} claims, of {} operation(s): {} proved, {} silent, {} undecided, {} refuted.",
-            proved.claims.len(),
+            "As a {role}, over all operations ({}): claims {}, proved {}, silent {}, undecided {}, refuted {}.",
             proved.coverage.compared.operations,
+            proved.claims.len(),
             count(|standing| matches!(standing, Standing::Proved)),
             count(|standing| matches!(standing, Standing::Silent)),
             proved.undecided().count(),
@@ -152,13 +152,20 @@ fn claim(claimed: &Claimed) -> Option<Entry> {
 }
 
 fn covered(finding: &Finding) -> Entry {
-    let side = finding.side.as_ref().map(|side| format!("{side} ")).unwrap_or_default();
+    let side = finding.side.as_ref().map(ToString::to_string);
+    let place: Vec<&str> = side
+        .as_deref()
+        .into_iter()
+        .chain([finding.pointer.as_str()])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join(" ")) };
     Entry {
         severity: finding.severity,
         rule: finding.id.as_str().to_owned(),
         group: finding.operation.clone().unwrap_or_default(),
         statement: None,
-        what: format!("{side}{}: {} → {}", finding.pointer, finding.source, finding.ours),
+        what: format!("{place}{} → {}", finding.source, finding.ours),
         whom: None,
         witness: finding.witness.clone().map(|witness| (witness, None)),
         places: Vec::new(),

@@ -6,6 +6,7 @@ use super::{Claimed, Ends, Role, Standing, claims};
 use crate::coverage::{self, Coverage};
 use crate::deviations::Deviation;
 use crate::document::Document;
+use crate::finding::Kind;
 use crate::inclusion::Prover;
 use crate::pairing::Pairing;
 
@@ -54,7 +55,12 @@ pub fn conform(
 ) -> Conformance {
     let deviations: Vec<&Deviation> = deviations.iter().collect();
     let pairing = Pairing::new(WHOLE, source.value(), ours.value(), &[], &deviations);
-    let coverage = coverage::compare_paired(WHOLE, &pairing, ours.value());
+    let mut coverage = coverage::compare_paired(WHOLE, &pairing, ours.value());
+    // What a bound comes to, the claims say.
+    coverage.findings.retain(|finding| !matches!(finding.id, Kind::BoundLost | Kind::BoundAdded));
+    for finding in &mut coverage.findings {
+        finding.advice = advice(finding.id).to_owned();
+    }
     let ends = Ends {
         source: source.dialect(),
         ours: ours.dialect(),
@@ -66,6 +72,20 @@ pub fn conform(
     let mut claims = claims(&pairing, &ends, None, prover);
     claims.retain(|claimed| claimed.claim.role() == role);
     Conformance { role, claims, coverage }
+}
+
+/// What two parties may do about a difference of names.
+fn advice(kind: Kind) -> &'static str {
+    let id = kind.as_str();
+    if kind == Kind::DeviationMisplaced {
+        "correct the deviation, or delete it"
+    } else if id.ends_with("-lost") {
+        "have it too, or remove it by a deviation that says why"
+    } else if id.ends_with("-added") {
+        "drop it, or add it by a deviation that says why"
+    } else {
+        "say what the source says, or change it by a deviation that says why"
+    }
 }
 
 /// Stands for a document as a whole, where documents have no vendor.
