@@ -146,7 +146,10 @@ impl File {
         let defaults = BatchLimits::default();
         config.batches = BatchLimits {
             images: self.batches.images.unwrap_or(defaults.images),
-            age: self.batches.minutes.map_or(defaults.age, |minutes| Duration::from_secs(minutes * 60)),
+            age: self
+                .batches
+                .minutes
+                .map_or(defaults.age, |minutes| Duration::from_secs(minutes.saturating_mul(60))),
             quota: self.batches.quota.unwrap_or(defaults.quota),
         };
         ensure!(config.batches.images > 0, "batches.images: at least 1");

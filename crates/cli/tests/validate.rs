@@ -451,6 +451,93 @@ fn text_of_http_is_read_message_by_message() {
     assert_eq!(summary["not_recognised"][1]["request"], "an answer 200");
 }
 
+/// Messages, requests, answers and those that are not recognised.
+fn numbers(run: &Run) -> [u64; 4] {
+    let summary = objects(run).pop().unwrap();
+    ["messages", "requests", "responses", "unrecognised"].map(|name| summary[name].as_u64().unwrap())
+}
+
+#[test]
+fn body_without_its_length_ends_where_the_next_message_begins() {
+    const HEAD: &str = "PUT /zstack/api/v1/agents/a/heartbeat HTTP/1.1\nAuthorization: Bearer zsk_1\nContent-Type: application/json\n\n";
+    let bad = ZSTACK.replace("12.5", "112.5");
+    let text = [
+        &format!("{HEAD}{ZSTACK}\n\n{HEAD}{bad}\n")[..],
+        "HTTP/1.1 200 OK\nContent-Type: application/json\n\n{\"uuid\":\"a\",\"status\":\"online\"}\n",
+        "HTTP/1.1 502 Bad Gateway\nContent-Type: text/html\n\n<html>\n<p>HTTP/1.1 is spoken here\n</html>\n\n",
+        "GET /elsewhere HTTP/1.1\n\n\n",
+        "HTTP/1.1 200 OK\n\n",
+    ]
+    .concat();
+    let run = validate(&["--json"], text.as_bytes());
+    assert_eq!((run.status, numbers(&run)), (1, [6, 2, 2, 2]), "{} {}", run.out, run.err);
+    let seen = found(&run);
+    assert_eq!(seen.iter().filter(|found| found.ends_with("capture.length")).count(), 2, "{seen:?}");
+    assert_eq!(
+        seen.iter().filter(|found| found.starts_with("7 ")).collect::<Vec<_>>(),
+        ["7 capture.length", "7 zstack.heartbeat.cpuUsage.range"]
+    );
+    assert!(!seen.iter().any(|found| found.ends_with("json.utf8")));
+}
+
+#[test]
+fn answer_to_a_question_for_the_head_has_no_body() {
+    const LINE: &str = "PUT /zstack/api/v1/agents/a/heartbeat HTTP/1.1";
+    let text = [
+        "HEAD /zstack/api/v1/agents/a/heartbeat HTTP/1.1\r\nHost: h\r\n\r\n",
+        "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 4000\r\nAllow: PUT\r\n\r\n",
+        &http(LINE, "Authorization: Bearer zsk_1\r\n", ZSTACK),
+        &http("HTTP/1.1 200 OK", "", r#"{"uuid":"a","status":"online"}"#),
+    ]
+    .concat();
+    let run = validate(&["--json"], text.as_bytes());
+    assert_eq!((run.status, numbers(&run)), (0, [4, 1, 1, 2]), "{} {}", run.out, run.err);
+}
+
+#[test]
+fn what_is_no_time_is_a_fault_whatever_the_clock() {
+    let body =
+        std::fs::read(folder().join("achilles/heartbeat/request.timestamp-in-words.refused.json")).unwrap();
+    for arguments in [&["--now", "none"][..], &[]] {
+        let arguments = [&["--json", "--operation", "achilles.heartbeat"], arguments].concat();
+        let run = validate(&arguments, &body);
+        assert_eq!(run.status, 1, "{}", run.out);
+        assert!(run.out.contains("achilles.heartbeat.timestamp.time"), "{}", run.out);
+    }
+}
+
+#[test]
+fn har_of_a_browser_that_did_not_keep_everything_is_checked_for_what_it_has() {
+    let mut entry = entry(&ZSTACK.replace("12.5", "112.5"));
+    entry["request"]["headers"] = json!([
+        {"name": ":authority", "value": "h"},
+        {"name": "x-unknown", "value": null},
+        {"name": "authorization", "value": "Bearer zsk_1"},
+        {"name": "content-type", "value": "application/json"},
+    ]);
+    let content = json!({"size": 0, "mimeType": "x-unknown"});
+    entry["response"] = json!({"status": 200, "headers": [], "content": content, "bodySize": -1});
+    let mut empty = entry.clone();
+    empty["response"]["bodySize"] = json!(0);
+    let run = validate(&["--json"], har(&[entry, empty]).as_bytes());
+    let range = "zstack.heartbeat.cpuUsage.range";
+    assert_eq!(found(&run), [format!("0 {range}"), format!("1 {range}"), "1 json.syntax".to_owned()]);
+}
+
+#[test]
+fn body_that_was_unpacked_by_what_recorded_it_is_read() {
+    let packed = |body: &Value| {
+        let mut entry = entry(ZSTACK);
+        let headers = json!([{"name": "content-encoding", "value": "gzip"}, {"name": "authorization", "value": "Bearer zsk_1"}, {"name": "content-type", "value": "application/json"}]);
+        entry["request"]["headers"] = headers.clone();
+        entry["response"] = json!({"status": 200, "headers": headers, "content": {"text": body.to_string()}});
+        entry
+    };
+    let run = validate(&["--json"], har(&[packed(&json!({"uuid": "a", "status": "online"}))]).as_bytes());
+    // On the wire it was packed, and no server unpacks it.
+    assert_eq!((run.status, found(&run)), (0, vec!["0 body.encoding".to_owned()]));
+}
+
 #[test]
 fn text_of_http_that_breaks_off_is_named_by_line() {
     const LINE: &str = "PUT /zstack/api/v1/agents/a/heartbeat HTTP/1.1\r\n";

@@ -32,6 +32,7 @@ pub mod look;
 mod measure;
 #[cfg(feature = "look")]
 pub mod message;
+mod redact;
 mod report;
 mod rule;
 #[macro_use]
@@ -53,6 +54,7 @@ use fleetwire_protocol::{Call, Endpoint, Request, Violation, Violations};
 
 pub use house::{HouseRules, NotSwitchable};
 pub use keyword::Keyword;
+pub use redact::redact;
 pub use report::MAX_REPORTED;
 pub use rule::{How, Origin, Rule, Severity, Side, Sides};
 

@@ -8,6 +8,8 @@ use fleetwire_protocol::wire::{FreeMap, Number, TextOr, Timestamp};
 use fleetwire_protocol::{achilles, acusight, agentmc};
 use serde_json::Value;
 
+use crate::redact;
+
 /// The longest value that is repeated to its sender.
 const ECHO: usize = 64;
 
@@ -330,9 +332,9 @@ fn not_number(size: f64) -> String {
     }
 }
 
-/// Repeats a text, escaped, if it is short.
+/// Repeats a text, escaped and without what looks like a key, if it is short.
 fn not_text(text: &str) -> String {
-    if text.len() <= ECHO { format!(", not {text:?}") } else { String::new() }
+    if text.len() <= ECHO { format!(", not {:?}", redact(text)) } else { String::new() }
 }
 
 #[cfg(test)]
@@ -373,6 +375,13 @@ mod tests {
         assert_eq!(ip(&"1.2.3".to_owned()).as_deref(), Some(", not \"1.2.3\""));
         assert_eq!(ip(&"\u{1b}[2J".to_owned()).as_deref(), Some(", not \"\\u{1b}[2J\""));
         assert_eq!(range(&Number::new(1e300), 0, 1).as_deref(), Some(", not 1e300"));
+    }
+
+    #[test]
+    fn what_looks_like_a_key_is_not_repeated() {
+        assert_eq!(ip(&"cc_0011".to_owned()).as_deref(), Some(", not \"cc_…\""));
+        assert_eq!(uuid(&"Bearer 0011".to_owned()).as_deref(), Some(", not \"Bearer …\""));
+        assert_eq!(time(&Timestamp::from_text("adk_0011")).as_deref(), Some(", not \"adk_…\""));
     }
 
     fn map(text: &str) -> FreeMap {

@@ -24,7 +24,6 @@
 //! ```
 
 mod lints;
-mod redact;
 mod route;
 mod summary;
 
@@ -38,12 +37,13 @@ use fleetwire_protocol::{
     for_each_endpoint,
 };
 use http::{HeaderMap, Method, StatusCode, header};
+use serde::de::IgnoredAny;
 
 use self::lints::Lints;
-use crate::look::{Raw, look};
-use crate::{Context, Keyword, MAX_REPORTED, Rule, Severity, Side, Validate, find_rule};
+use crate::look::{Raw, look, packing};
+use crate::redact::redact_name;
+use crate::{Context, Keyword, MAX_REPORTED, Rule, Severity, Side, Validate, find_rule, redact};
 
-pub use redact::redact;
 pub use route::{Route, Unrecognised, recognise};
 pub use summary::{Row, Summary};
 
@@ -194,15 +194,11 @@ pub struct Checker {
     lints: Lints,
 }
 
-/// From this length on the name of a member may be a key that was put in the wrong place.
-const SHORTEST_KEY: usize = 16;
-
 /// Ids of the rules of this module, which no row of an operation's table states.
 mod rule {
     pub(super) const CREDENTIALS_REQUIRED: &str = "credentials.required";
     pub(super) const CREDENTIALS_FORM: &str = "credentials.form";
     pub(super) const BODY_LIMIT: &str = "body.limit";
-    pub(super) const BODY_ENCODING: &str = "body.encoding";
     pub(super) const BODY_EXPECTED: &str = "body.expected";
     pub(super) const CONTENT_TYPE: &str = "content_type";
     pub(super) const STATUS_DOCUMENTED: &str = "status.documented";
@@ -244,12 +240,11 @@ impl Checker {
         if let Cow::Owned(shown) = redact(&violation.message) {
             violation.message = shown;
         }
-        // A short name that begins like a key is more likely a name.
-        if let Place::Body(pointer) = &mut violation.place
-            && pointer.split('/').any(|name| name.len() >= SHORTEST_KEY)
-            && let Cow::Owned(shown) = redact(pointer)
-        {
-            *pointer = shown;
+        if let Place::Body(pointer) = &mut violation.place {
+            let names: Vec<_> = pointer.split('/').map(redact_name).collect();
+            if names.iter().any(|name| matches!(name, Cow::Owned(_))) {
+                *pointer = names.join("/");
+            }
         }
         self.findings.push(Finding { severity, violation });
     }
@@ -272,11 +267,6 @@ impl Checker {
             if E::Request::MEDIA.is_some() && !headers.contains_key(header::CONTENT_TYPE) {
                 let message = format!("is missing; {} is what the body is read as", codec::JSON);
                 self.lint(Place::Header("Content-Type"), rule::CONTENT_TYPE, message);
-            }
-            if let Some(encoding) = encoding(headers) {
-                let message = format!("is {encoding}, which no operation takes");
-                self.fault(Place::Header("Content-Encoding"), rule::BODY_ENCODING, message);
-                return;
             }
         }
         let segment = |name: &str| match request.route {
@@ -314,6 +304,13 @@ impl Checker {
                 request.body.is_some() && !self.findings.iter().any(is_no_json)
             }
         };
+        // A body that says it is packed and is not is read all the same.
+        if E::Request::MEDIA.is_some()
+            && let Some(violation) = packing(headers)
+            && !self.findings.iter().any(|finding| finding.violation.rule == violation.rule)
+        {
+            self.found(Severity::Lint, violation);
+        }
         if is_json && E::Request::MEDIA.is_some() {
             self.look_beyond_types(body);
         }
@@ -401,9 +398,11 @@ impl Checker {
         if response.status.is_some() {
             self.status::<E>(status);
         }
-        if let Some(encoding) = response.headers.and_then(encoding) {
-            let message = format!("is {encoding}: the body cannot be looked at");
-            self.fault(Place::Header("Content-Encoding"), rule::BODY_ENCODING, message);
+        // What recorded it may have unpacked the body and left the header.
+        if let Some(violation) = response.headers.and_then(packing)
+            && response.body.is_some_and(|body| !body.is_empty() && !is_json(body))
+        {
+            self.found(Severity::Refuse, violation);
             return;
         }
         if let Some(headers) = response.headers {
@@ -522,17 +521,16 @@ fn is_captured<E: Validate>(violation: &Violation, request: &Request<'_>) -> boo
 }
 
 fn is_no_json(violation: &Violation) -> bool {
-    matches!(violation.rule, "json.syntax" | "json.utf8")
+    matches!(violation.rule, "json.syntax" | "json.utf8" | "body.encoding")
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The encoding that a body was packed with, if it was.
-fn encoding(headers: &HeaderMap) -> Option<&str> {
-    let encoding = text(headers, "content-encoding")?.trim();
-    (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")).then_some(encoding)
+/// Whether a body is JSON of any form.
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 /// Whether the value of a header looks as its scheme says, as far as a reader insists.
@@ -677,6 +675,8 @@ mod tests {
         );
         let packed = [JSON, ("content-encoding", "gzip")];
         assert_eq!(zstack(&packed, b"\x1f\x8b"), ["fault header Content-Encoding body.encoding"]);
+        // A server reads it, whatever its header says.
+        assert_eq!(zstack(&packed, ZSTACK), ["lint header Content-Encoding body.encoding"]);
         assert_eq!(zstack(&[JSON], &vec![b' '; 300_000]), ["fault body body.limit"]);
         assert_eq!(zstack(&[JSON], b""), ["fault body json.syntax"]);
         assert_eq!(zstack(&[JSON], b"\xff"), ["fault body json.utf8"]);
@@ -775,5 +775,13 @@ mod tests {
             &context(),
         );
         assert_eq!(found.listed[0].to_string(), "lint: /zsk_…: is there 2 times");
+        // A name that only begins like one is a name, and what is below it is shown.
+        let body = br#"{"version":"1","uptime":1,"cpuUsage":1,"memUsage":1,"cc_x":{"a-rather-long-name":1,"a-rather-long-name":2}}"#;
+        let found = checker.request(
+            operation("zstack.heartbeat"),
+            &Request { body: Some(body), ..request },
+            &context(),
+        );
+        assert_eq!(found.listed[0].to_string(), "lint: /cc_x/a-rather-long-name: is there 2 times");
     }
 }

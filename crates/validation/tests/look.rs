@@ -258,3 +258,43 @@ fn counting_ends_so_that_a_message_of_faults_costs_no_more_than_a_good_one() {
     let faults = found::<achilles::ReportResult>(&[], &body, &Context::at(now())).unwrap();
     assert_eq!((faults.as_slice().len(), faults.more()), (MAX_REPORTED, 10_000 - MAX_REPORTED));
 }
+
+#[test]
+fn no_fault_repeats_a_key_in_the_wrong_place() {
+    let mut body = heartbeat();
+    body["host"]["meta"]["ip"] = json!("cc_00112233");
+    body["host"]["meta"]["network"]["public_ip"] = json!("Bearer 00112233");
+    body["host"]["meta"]["cpu_cores"] = json!("fwo_00112233");
+    let body =
+        body.to_string().replacen("\"network\":{", "\"network\":{\"adk_00112233445566778899\":1e999,", 1);
+    let said = said::<agentmc::Heartbeat>(&body).join("\n");
+    assert!(said.lines().count() == 4 && said.contains("cc_…"), "{said}");
+    assert!(!said.contains("00112233"), "{said}");
+}
+
+#[test]
+fn what_is_packed_is_told_by_its_header() {
+    let packed = |encoding: &str, body: &str| {
+        let faults = found::<zstack::Heartbeat>(&[("content-encoding", encoding)], body, &Context::at(now()));
+        faults.iter().flat_map(Violations::iter).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        packed("gzip", "\u{1f}\u{8b}"),
+        ["header Content-Encoding: is gzip, which no operation unpacks"]
+    );
+    assert_eq!(packed("identity", "{").len(), 1);
+    assert!(packed("identity", "{")[0].starts_with("body: is not JSON"));
+    // What says that it is packed and is not is read.
+    let body = r#"{"version":"1","uptime":1,"cpuUsage":1,"memUsage":1}"#;
+    assert_eq!(packed("br", body), Vec::<String>::new());
+}
+
+#[test]
+fn counting_faults_of_form_ends() {
+    for part in [r#","version":1"#, r#","x":[{}]"#] {
+        let body = format!(r#"{{"version":"1"{}}}"#, part.repeat(30_000));
+        let faults = found::<zstack::Heartbeat>(&[], &body, &Context::at(now())).unwrap();
+        let count = faults.iter().count() + faults.more();
+        assert!(count <= 10_000, "{count}");
+    }
+}

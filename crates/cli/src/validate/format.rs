@@ -137,7 +137,7 @@ fn is_har(text: &[u8]) -> bool {
 }
 
 /// Whether a line begins a request or an answer of HTTP/1.
-fn is_http(line: &[u8]) -> bool {
+pub(super) fn is_http(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
     if line.starts_with(b"HTTP/1.") {
         return true;

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fleetwire_protocol::wire::Timestamp;
-use fleetwire_validation::message::{Request, Response, redact};
+use fleetwire_validation::message::{Request, Response};
+use fleetwire_validation::redact;
 use http::HeaderMap;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -54,14 +55,17 @@ struct Answered<'a> {
     headers: Option<Vec<Pair<'a>>>,
     #[serde(borrow, default)]
     content: Option<Content<'a>>,
+    #[serde(default)]
+    body_size: Option<f64>,
 }
 
 #[derive(Deserialize)]
 struct Pair<'a> {
     #[serde(borrow)]
     name: Text<'a>,
-    #[serde(borrow)]
-    value: Text<'a>,
+    /// Null where what recorded it does not know.
+    #[serde(borrow, default)]
+    value: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -252,7 +256,9 @@ fn entry(at: At<'_>, text: &str, session: &mut Session) -> Result<(), Stop> {
         let message = format!("has the status {}, which HTTP does not have", answered.status);
         return Ok(session.captured_badly(at, "capture.form", message)?);
     };
-    let has_none = answered.content.as_ref().is_some_and(|content| content.size == Some(0.0));
+    // Browsers give a body that they did not keep the size 0 as well.
+    let has_none = answered.content.as_ref().is_some_and(|content| content.size == Some(0.0))
+        && answered.body_size.is_none_or(|size| size == 0.0);
     let body = match body(answered.content.as_ref(), has_none) {
         Ok(body) => body,
         Err(why) => {
@@ -260,7 +266,11 @@ fn entry(at: At<'_>, text: &str, session: &mut Session) -> Result<(), Stop> {
             return Ok(session.captured_badly(at, "capture.base64", message)?);
         }
     };
-    let headers = header_map(answered.headers.as_deref());
+    let mut headers = header_map(answered.headers.as_deref());
+    if let Some(headers) = &mut headers {
+        // What the file holds of an answer has been unpacked.
+        headers.remove(http::header::CONTENT_ENCODING);
+    }
     let response = Response { status: Some(status), headers: headers.as_ref(), body: body.as_deref() };
     Ok(session.response(at, route.operation, &response)?)
 }
@@ -268,10 +278,9 @@ fn entry(at: At<'_>, text: &str, session: &mut Session) -> Result<(), Stop> {
 /// The headers; `None` where the list is empty, since none is sent without any: they were taken out.
 fn header_map(pairs: Option<&[Pair<'_>]>) -> Option<HeaderMap> {
     let pairs = pairs.filter(|pairs| !pairs.is_empty())?;
-    let mut headers = headers(pairs.iter().map(|pair| (&*pair.name.0, pair.value.0.as_bytes())));
-    // What the file holds has been unpacked.
-    headers.remove(http::header::CONTENT_ENCODING);
-    Some(headers)
+    let known =
+        pairs.iter().filter_map(|Pair { name, value }| Some((&*name.0, value.as_ref()?.0.as_bytes())));
+    Some(headers(known))
 }
 
 /// The bytes of a body; `None` if the file does not have them.

@@ -8,6 +8,7 @@ use fleetwire_validation::message::{Operation, Request, Response};
 use http::{HeaderMap, StatusCode};
 
 use super::LONGEST_MESSAGE;
+use super::format::is_http;
 use super::session::{At, Missed, Session, Stop, Within, headers};
 
 /// The longest head of a message, and the longest line of a chunk's size.
@@ -15,10 +16,21 @@ const LONGEST_HEAD: usize = 64 * 1024;
 /// The most headers of a message.
 const MOST_HEADERS: usize = 128;
 
+/// The most requests that wait for their answers.
+const MOST_WAITING: usize = 10_000;
+
+/// A request whose answer is still to come.
+struct Waiting {
+    operation: Result<Operation, Missed>,
+    /// Whether its answer has no body, whatever length that has.
+    is_head: bool,
+}
+
 /// Reads a file. An answer belongs to the request that has waited longest for one.
 pub(super) fn read(source: impl Read, name: &str, session: &mut Session) -> Result<(), Stop> {
-    let mut source = Source { reader: BufReader::with_capacity(128 * 1024, source), line: 1 };
-    let mut waiting: VecDeque<Result<Operation, Missed>> = VecDeque::new();
+    let mut source =
+        Source { reader: BufReader::with_capacity(128 * 1024, source), line: 1, begun: Vec::new() };
+    let mut waiting: VecDeque<Waiting> = VecDeque::new();
     let (mut head, mut body) = (Vec::new(), Vec::new());
     loop {
         source.skip_blank_lines()?;
@@ -29,7 +41,8 @@ pub(super) fn read(source: impl Read, name: &str, session: &mut Session) -> Resu
             return Ok(());
         }
         let message = parse(&head).map_err(|why| at_line(at, &format!("is no head of a message: {why}")))?;
-        let framing = framing(&message).map_err(|why| at_line(at, &why))?;
+        let asked_for_head = waiting.front().is_some_and(|request| request.is_head);
+        let framing = framing(&message, asked_for_head).map_err(|why| at_line(at, &why))?;
         let is_whole = match framing {
             Framing::Sized(size) => source.sized(size, &mut body)?,
             Framing::Chunked => source.chunked(&mut body)?,
@@ -51,7 +64,12 @@ pub(super) fn read(source: impl Read, name: &str, session: &mut Session) -> Resu
         match message.line {
             Line::Request { method, target } => {
                 let route = session.recognise(at, &method, &target, Some(&message.headers));
-                waiting.push_back(route.map(|route| route.operation));
+                if waiting.len() == MOST_WAITING {
+                    // A capture of requests alone: nobody answers the first of them any more.
+                    waiting.pop_front();
+                }
+                let operation = route.map(|route| route.operation);
+                waiting.push_back(Waiting { operation, is_head: method == "HEAD" });
                 let Ok(route) = route else { continue };
                 let request = Request {
                     route: Some(&route),
@@ -64,7 +82,7 @@ pub(super) fn read(source: impl Read, name: &str, session: &mut Session) -> Resu
             // The answer is still to come.
             Line::Answer(status) if status.is_informational() => {}
             Line::Answer(status) => {
-                let request = waiting.pop_front();
+                let request = waiting.pop_front().map(|request| request.operation);
                 let operation = match request.unwrap_or_else(|| session.alone().ok_or(Missed::Stray)) {
                     Ok(operation) => operation,
                     Err(Missed::PassedOver) => {
@@ -134,9 +152,9 @@ fn parse(head: &[u8]) -> Result<Message, String> {
     Ok(Message { line, headers: map(request.headers) })
 }
 
-fn framing(message: &Message) -> Result<Framing, String> {
+fn framing(message: &Message, asked_for_head: bool) -> Result<Framing, String> {
     if let Line::Answer(status) = message.line
-        && (status.is_informational() || matches!(status.as_u16(), 204 | 304))
+        && (asked_for_head || status.is_informational() || matches!(status.as_u16(), 204 | 304))
     {
         return Ok(Framing::Nothing);
     }
@@ -165,6 +183,8 @@ fn framing(message: &Message) -> Result<Framing, String> {
 struct Source<R> {
     reader: BufReader<R>,
     line: u64,
+    /// The first line of the next message, where the one before ended with it.
+    begun: Vec<u8>,
 }
 
 impl<R: Read> Source<R> {
@@ -190,13 +210,14 @@ impl<R: Read> Source<R> {
     }
 
     fn skip_blank_lines(&mut self) -> Result<(), Stop> {
-        loop {
+        while self.begun.is_empty() {
             let blanks = self.filled()?.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             if blanks == 0 {
-                return Ok(());
+                break;
             }
             self.take(blanks);
         }
+        Ok(())
     }
 
     /// Reads a line with its end behind what is there; false at the end of the stream.
@@ -214,6 +235,10 @@ impl<R: Read> Source<R> {
 
     /// Reads a head with the empty line that ends it; false if there is nothing more.
     fn head(&mut self, head: &mut Vec<u8>) -> Result<bool, Stop> {
+        if !self.begun.is_empty() {
+            head.append(&mut self.begun);
+            self.line += u64::from(head.ends_with(b"\n"));
+        }
         loop {
             let before = head.len();
             if !self.line(head, LONGEST_HEAD)? {
@@ -274,22 +299,27 @@ impl<R: Read> Source<R> {
         Ok(is_whole)
     }
 
-    /// Reads what is left, if it is a body; false if it is more than is kept.
+    /// Reads up to the line that begins the next message; false if it is more than is kept.
     fn unmeasured(&mut self, body: &mut Vec<u8>) -> Result<bool, Stop> {
-        let begins_body = self.filled()?.first().is_some_and(|byte| matches!(byte, b'{' | b'['));
-        // Without a body the next message follows.
-        if !begins_body {
-            return Ok(true);
-        }
+        let (mut piece, mut is_line_start) = (Vec::new(), true);
         loop {
-            let available = self.filled()?;
-            let count = available.len();
-            if count == 0 {
-                return Ok(body.len() <= LONGEST_MESSAGE);
+            piece.clear();
+            let read = (&mut self.reader).take(LONGEST_HEAD as u64).read_until(b'\n', &mut piece);
+            let count = read.map_err(|error| self.failed_to_read(&error))?;
+            if is_line_start && is_http(&piece) {
+                self.begun = piece;
+            } else if count > 0 {
+                is_line_start = piece.ends_with(b"\n");
+                self.line += u64::from(is_line_start);
+                let room = (LONGEST_MESSAGE + 1).saturating_sub(body.len());
+                body.extend_from_slice(&piece[..count.min(room)]);
+                continue;
             }
-            let room = (LONGEST_MESSAGE + 1).saturating_sub(body.len());
-            body.extend_from_slice(&available[..count.min(room)]);
-            self.take(count);
+            // Empty lines between two messages are no body.
+            if body.trim_ascii().is_empty() {
+                body.clear();
+            }
+            return Ok(body.len() <= LONGEST_MESSAGE);
         }
     }
 }

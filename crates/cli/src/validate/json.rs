@@ -10,7 +10,8 @@ use std::fmt;
 use std::io::Read;
 
 use fleetwire_protocol::wire::Timestamp;
-use fleetwire_validation::message::{Request, Response, redact};
+use fleetwire_validation::message::{Request, Response};
+use fleetwire_validation::redact;
 use http::HeaderMap;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fleetwire_protocol::Violation;
 use fleetwire_validation::message::{
-    Checker, Finding, Findings, Operation, Request, Response, Route, Summary, Unrecognised, recognise, redact,
+    Checker, Finding, Findings, Operation, Request, Response, Route, Summary, Unrecognised, recognise,
 };
-use fleetwire_validation::{Context, Severity};
+use fleetwire_validation::{Context, Severity, redact};
 use http::{HeaderMap, StatusCode};
 use indicatif::ProgressBar;
 
@@ -213,8 +214,9 @@ impl Session {
         }
         let context = match (self.settings.clock, time) {
             (Some(Clock::At(now)), _) | (None, Some(now)) => Context::at(now),
+            // A time must still be one: what was recent is not known, what a reader cannot read is.
             (Some(Clock::None), _) | (None, None) => {
-                Context::at(DateTime::UNIX_EPOCH).with_clock_window(None)
+                Context::at(DateTime::UNIX_EPOCH).with_clock_window(Some(Duration::MAX))
             }
         };
         let context = context.with_house_rules(self.settings.house_rules);

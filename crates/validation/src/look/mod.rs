@@ -14,13 +14,14 @@
 //!    another fault beside it. What a rule says of a replaced place is left out, and so is what it concludes
 //!    from one.
 //!
-//! Broken UTF-8 or JSON is told alone, since nothing after it can be trusted.
+//! Broken UTF-8 or JSON is told alone, since nothing after it can be trusted; of a body that its headers say is
+//! packed, this is told instead.
 //!
 //! # Invariants
 //! * There is a fault if and only if the codec or [`check`](crate::check) refuses the request.
 //! * The faults stand in the order of their places in the text: first headers, then members as they come, with
 //!   what is missing at the end of its object.
-//! * At most [`MAX_REPORTED`] are listed; the rest is counted, up to ten thousand in all.
+//! * At most [`MAX_REPORTED`] are listed; the rest is counted, faults of form up to ten thousand in all.
 //! * No value longer than 64 bytes is repeated, nor one whose name or beginning says that it is a secret.
 //!
 //! ```
@@ -54,7 +55,7 @@ mod walk;
 mod tests;
 
 use fleetwire_protocol::{Call, Fault, Place, Request, Violation, Violations, codec};
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use serde::de::IgnoredAny;
 
 use self::shape::Shape;
@@ -88,6 +89,9 @@ impl Raw<'_> {
         codec::decode(self.segment, self.query, self.headers, body)
     }
 }
+
+/// The longest value that is repeated to its sender, in bytes.
+const ECHO: usize = 32;
 
 /// A fault, and where in the text it stands.
 #[derive(Debug)]
@@ -126,7 +130,7 @@ fn faults_of_form<E: Validate>(raw: &Raw<'_>, first: Violations, context: &Conte
     let Some(shape) = shape else { return first };
     let text = match json(raw.body) {
         Ok(text) => text,
-        Err(violation) => return alone(beside_body, violation),
+        Err(violation) => return alone(beside_body, packing(raw.headers).unwrap_or(violation)),
     };
     let mut walked = walk::walk(text, shape, E::RULES, context);
     if let Some(violation) = walked.unreadable {
@@ -152,6 +156,18 @@ fn faults_of_form<E: Validate>(raw: &Raw<'_>, first: Violations, context: &Conte
 /// The text of a body that is JSON.
 fn json(body: &[u8]) -> Result<&str, Violation> {
     codec::from_json::<IgnoredAny>(body).map(|_| std::str::from_utf8(body).unwrap_or_default())
+}
+
+/// What is wrong with a body that its headers say is packed: no operation unpacks one.
+pub(crate) fn packing(headers: &HeaderMap) -> Option<Violation> {
+    let encoding = headers.get(header::CONTENT_ENCODING)?;
+    let encoding = encoding.to_str().unwrap_or("of another form").trim();
+    if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
+        return None;
+    }
+    let encoding = if encoding.len() > ECHO { "a longer text" } else { encoding };
+    let message = format!("is {encoding}, which no operation unpacks");
+    Some(Violation { place: Place::Header("Content-Encoding"), rule: "body.encoding", message })
 }
 
 const fn is_in_body(violation: &Violation) -> bool {

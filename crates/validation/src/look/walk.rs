@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use fleetwire_protocol::{Place, Violation};
 
-use super::Found;
 use super::cursor::{Cursor, Start};
 use super::shape::{Forms, Node, Rest, Shape};
-use crate::{Context, Keyword, MAX_REPORTED, Rule, Side};
+use super::{ECHO, Found};
+use crate::redact::redact_name;
+use crate::{Context, Keyword, MAX_REPORTED, Rule, Side, redact};
 
 /// How many lists and objects may stand in each other: what serde_json goes down to.
 const DEEPEST: usize = 127;
@@ -15,14 +16,8 @@ const DEEPEST: usize = 127;
 /// How many faults are counted. A message of nothing else must not cost more than a good one.
 const ENOUGH: usize = 10_000;
 
-/// The longest value that is repeated to its sender, in bytes.
-const ECHO: usize = 32;
-
 /// The longest member's name that is repeated to its sender, in bytes.
 const NAME: usize = 64;
-
-/// What keys and tokens begin with: none is repeated, wherever it stands.
-const SECRET: [&str; 6] = ["adk_", "ak_", "cc_", "zsk_", "acht_", "apt_"];
 
 /// The name that serde_json gives the one member of a number in disguise; no object may have it.
 const DISGUISE: &str = "$serde_json::private::Number";
@@ -273,6 +268,9 @@ impl<'a> Walk<'a> {
                     self.cursor.skip();
                     self.fault(from, "json.duplicate", || "is there twice".to_owned());
                     self.edit(before, self.cursor.at, Put::Text(""));
+                    if self.out.count >= ENOUGH {
+                        return Err(Stop::Enough);
+                    }
                 } else {
                     self.value(member.node)?;
                 }
@@ -475,7 +473,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The place as a JSON pointer; a name that would fill the answer is cut.
+    /// The place as a JSON pointer; a name that would fill the answer is cut, and so is what looks like a key.
     fn pointer(&self) -> String {
         let mut pointer = String::new();
         for step in &self.path {
@@ -486,7 +484,7 @@ impl<'a> Walk<'a> {
                     let shown = name.char_indices().take_while(|(at, _)| *at < NAME).last();
                     let end = shown.map_or(0, |(at, last)| at + last.len_utf8());
                     let (shown, cut) = name.split_at_checked(end).unwrap_or((name, ""));
-                    pointer.push_str(&shown.replace('~', "~0").replace('/', "~1"));
+                    pointer.push_str(&redact_name(shown).replace('~', "~0").replace('/', "~1"));
                     if !cut.is_empty() {
                         pointer.push('…');
                     }
@@ -509,7 +507,7 @@ impl<'a> Walk<'a> {
 
     /// Repeats a text, with its quotes, if it is short and no secret.
     fn echo_text(&self, text: &str) -> Cow<'static, str> {
-        let looks_secret = SECRET.iter().any(|prefix| text.trim_start_matches('"').starts_with(prefix));
+        let looks_secret = matches!(redact(text), Cow::Owned(_));
         if self.is_secret() || looks_secret {
             "a string".into()
         } else if text.len() > ECHO {

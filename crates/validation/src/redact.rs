@@ -20,7 +20,7 @@ const BEARER: &str = "Bearer ";
 /// Cuts off whatever looks like a key or token behind its prefix, so that a text can be shown.
 ///
 /// ```
-/// use fleetwire_validation::message::redact;
+/// use fleetwire_validation::redact;
 ///
 /// assert_eq!(redact(r#"not string "adk_00ff""#), r#"not string "adk_…""#);
 /// assert_eq!(redact("Authorization: Bearer 12.ab-c"), "Authorization: Bearer …");
@@ -45,6 +45,17 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         }
         None => Cow::Borrowed(text),
     }
+}
+
+/// From this length on the name of a member may be a key that was put in the wrong place; a shorter one that begins
+/// like a key is more likely a name.
+#[cfg(feature = "look")]
+const SHORTEST_KEY: usize = 16;
+
+/// The same of the name of a member.
+#[cfg(feature = "look")]
+pub(crate) fn redact_name(name: &str) -> Cow<'_, str> {
+    if name.len() < SHORTEST_KEY { Cow::Borrowed(name) } else { redact(name) }
 }
 
 /// Where the first secret begins behind its prefix, and how long it is.
