@@ -229,13 +229,7 @@ impl<S: Store> Core<S> {
         let digest = Digest::of(secret);
         let credential = match self.registry.key(&digest) {
             Some(credential) => credential,
-            None => {
-                let epoch = self.registry.epoch();
-                let credential = self.store.credential(digest).await.map_err(internal)?;
-                let credential = credential.ok_or(Fault::Unauthenticated)?;
-                self.registry.learn_key(digest, credential, epoch);
-                credential
-            }
+            None => self.ask_for_key(digest).await?,
         };
         if credential.vendor != vendor {
             return Err(Fault::Unauthenticated);
@@ -246,6 +240,15 @@ impl<S: Store> Core<S> {
             metered.map_err(|retry_after| Fault::Limited { retry_after })?;
         }
         Ok((digest, credential))
+    }
+
+    /// What the store says that a key is good for.
+    async fn ask_for_key(&self, digest: Digest) -> Result<Credential, Fault> {
+        let epoch = self.registry.epoch();
+        let credential = self.store.credential(digest).await.map_err(internal)?;
+        let credential = credential.ok_or(Fault::Unauthenticated)?;
+        self.registry.learn_key(digest, credential, epoch);
+        Ok(credential)
     }
 
     /// Signs an agent in with a key of its own. `plausible` sees the agent before the key takes effect.
@@ -284,6 +287,9 @@ impl<S: Store> Core<S> {
         }
         if credential.candidate || !agent.activated {
             self.settle(digest, no).await?;
+        } else if self.registry.key(&digest).is_none() {
+            // A sibling has been settled on since the store was asked about this key, and may have ended it.
+            self.ask_for_key(digest).await?;
         }
         Ok(record)
     }
