@@ -92,12 +92,16 @@ fn one(text: &mut String, entry: &Entry, paint: &Paint) {
         }
     }
     for note in &entry.notes {
-        said("because", note);
+        said("because", note.strip_prefix("undecided because ").unwrap_or(note));
     }
     let mut pointers = entry.places.iter().map(|spot| (spot.end, spot.pointer.as_str()));
     match (pointers.next(), pointers.next()) {
         // Often nothing has moved.
-        (Some((_, one)), Some((_, other))) if one == other => said("at", one),
+        (Some((_, one)), Some((_, other))) if one == other => {
+            if !one.is_empty() {
+                said("at", one);
+            }
+        }
         _ => {
             for spot in entry.places.iter().filter(|spot| !spot.pointer.is_empty()) {
                 said(if spot.end.is_empty() { "at" } else { spot.end }, &spot.pointer);

@@ -91,8 +91,8 @@ impl Change {
     }
 
     /// Takes down that another operation has the same change of the same place.
-    pub(super) fn also(&mut self, other: &Self) {
-        let Some(operation) = &other.operation else { return };
+    pub(super) fn also(&mut self, operation: Option<&OperationName>) {
+        let Some(operation) = operation else { return };
         if self.operation.as_ref() == Some(operation) || self.last_other.as_ref() == Some(operation) {
             return;
         }

@@ -125,7 +125,10 @@ pub fn compare(
     } else {
         options.directions.iter().map(|direction| plain(old, new, *direction)).collect()
     };
-    collect(old, new, entries, prover, &mut changes);
+    // Whatever a document says, it says the same of itself: there is nothing to ask, decidable or not.
+    if old.dialect() != new.dialect() || old.value() != new.value() {
+        collect(old, new, entries, prover, &mut changes);
+    }
 
     let grades = &options.policy.grades;
     grades.apply(&mut changes.findings);
@@ -176,20 +179,30 @@ fn collect(
     changes.questions = questions;
     let mut found = found.into_iter();
     let mut known: BTreeMap<Key, usize> = BTreeMap::new();
-    for entry in entries {
-        let several = match entry {
-            Entry::Found(change) => vec![*change],
-            Entry::Schemas(_) => found.next().unwrap_or_default(),
+    // Where one side has nothing, it is the other one that is shared.
+    let place = |said: &Said| said.pointer.clone().filter(|_| said.text != NOTHING);
+    let mut add =
+        |key: Key, operation: Option<&OperationName>, change: &dyn Fn() -> Change| match known.get(&key) {
+            Some(index) => {
+                if let Some(first) = changes.findings.get_mut(*index) {
+                    first.also(operation);
+                }
+            }
+            None => {
+                known.insert(key, changes.findings.len());
+                changes.findings.push(change());
+            }
         };
-        for change in several {
-            // Where one side has nothing, it is the other one that is shared.
-            let place = |said: &Said| said.pointer.clone().filter(|_| said.text != NOTHING);
-            let key = (change.rule, change.severity, place(&change.old), place(&change.new));
-            match known.get(&key).and_then(|index| changes.findings.get_mut(*index)) {
-                Some(first) => first.also(&change),
-                None => {
-                    known.insert(key, changes.findings.len());
-                    changes.findings.push(change);
+    for entry in entries {
+        match entry {
+            Entry::Found(change) => {
+                let key = (change.rule, change.severity, place(&change.old), place(&change.new));
+                add(key, change.operation.as_ref(), &|| Change::clone(&change));
+            }
+            Entry::Schemas(one) => {
+                for graded in found.next().iter().flat_map(|graded| graded.iter()) {
+                    let key = (graded.rule, graded.verdict.severity, place(&graded.old), place(&graded.new));
+                    add(key, one.operation.as_ref(), &|| schemas::finding(&one, graded));
                 }
             }
         }

@@ -45,6 +45,8 @@ pub(super) struct Conjunction {
 
 /// A union of more branches than this that may overlap is not searched for values of two of them.
 const WIDEST_OVERLAP: usize = 100;
+/// A `oneOf` that needs more literals than this to say that each branch holds alone is taken for an `anyOf`.
+const MOST_LITERALS: usize = 40_000;
 
 fn insert(sorted: &mut Vec<Literal>, literal: Literal) -> bool {
     match sorted.binary_search(&literal) {
@@ -70,8 +72,8 @@ impl Conjunction {
 
     /// How much there is to look through.
     pub(super) fn size(&self) -> usize {
-        let alternatives = self.choices.iter().map(|choice| choice.alternatives.len());
-        self.literals.len() + alternatives.sum::<usize>()
+        let alternatives = self.choices.iter().flat_map(|choice| &choice.alternatives);
+        self.literals.len() + alternatives.map(|alternative| alternative.literals().len()).sum::<usize>()
     }
 
     fn contains(&self, literal: Literal) -> bool {
@@ -158,6 +160,7 @@ impl Search<'_> {
     fn exactly_one(&mut self, conjunction: &mut Conjunction, literal: Literal, parts: &[SchemaId]) {
         let mut alternatives = Vec::new();
         if literal.positive() {
+            let mut left = MOST_LITERALS;
             for (index, part) in parts.iter().enumerate() {
                 let mut literals = vec![Literal::holds(*part)];
                 for (other_index, other) in parts.iter().enumerate() {
@@ -165,6 +168,12 @@ impl Search<'_> {
                         literals.push(Literal::fails(*other));
                     }
                 }
+                let Some(fewer) = left.checked_sub(literals.len()) else {
+                    self.doubt_overlap(conjunction, literal);
+                    alternatives = parts.iter().map(|part| Alternative::One(Literal::holds(*part))).collect();
+                    break;
+                };
+                left = fewer;
                 alternatives.push(Alternative::Several(literals.into()));
             }
         } else {
@@ -179,13 +188,17 @@ impl Search<'_> {
                 }
             }
             if !overlapping {
-                let reason = self.reason(literal.schema(), "a oneOf has very many branches that may overlap");
-                conjunction.doubts.push(reason);
-                conjunction.exact.push(literal);
+                self.doubt_overlap(conjunction, literal);
                 return;
             }
         }
         conjunction.choices.push(Choice { origin: literal, alternatives });
+    }
+
+    fn doubt_overlap(&self, conjunction: &mut Conjunction, literal: Literal) {
+        let reason = self.reason(literal.schema(), "a oneOf has very many branches that may overlap");
+        conjunction.doubts.push(reason);
+        conjunction.exact.push(literal);
     }
 
     /// Drops the alternatives that cannot hold and the choices that are fulfilled. Answers what is left without

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use jsonschema::{Draft, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;
 
 use super::bundle::Bundle;
@@ -93,6 +94,7 @@ impl Judge {
         pointer: &str,
     ) -> Option<&(Validator, Bundle)> {
         let formats = files.formats;
+        make_room(&mut self.read, schema);
         self.read
             .entry(schema)
             .or_insert_with(|| {
@@ -108,6 +110,7 @@ impl Judge {
     }
 
     fn exported(&mut self, files: &Files<'_>, schema: SchemaId, value: &Value) -> Option<bool> {
+        make_room(&mut self.exported, schema);
         let validator = self
             .exported
             .entry(schema)
@@ -124,7 +127,8 @@ impl Judge {
     ) -> Option<Refusal> {
         let Some(Origin::Read(document, pointer)) = self.origins.get(&schema).cloned() else { return None };
         let (validator, bundle) = self.read(files, schema, document, &pointer)?;
-        let error = validator.iter_errors(value).next()?;
+        let errors: Vec<_> = validator.iter_errors(value).collect();
+        let error = meant(errors.first()?);
         let place = bundle.place(error.schema_path().as_str());
         Some(Refusal {
             pointer: error.instance_path().as_str().to_owned(),
@@ -134,6 +138,40 @@ impl Judge {
     }
 }
 
+/// Validators that are kept: each may hold all the schemas of a document.
+const KEPT: usize = 16;
+
+fn make_room<T>(kept: &mut HashMap<SchemaId, T>, wanted: SchemaId) {
+    if kept.len() >= KEPT && !kept.contains_key(&wanted) {
+        kept.clear();
+    }
+}
+
 fn validator(schema: &Value, draft: Draft, formats: bool) -> Option<Validator> {
     jsonschema::options().with_draft(draft).should_validate_formats(formats).build(schema).ok()
+}
+
+/// The fault that an alternative finds which the value was meant for, where there is but one: of those that do not
+/// refuse the value for being of another type, the one that finds the fewest faults.
+fn meant<'e>(error: &'e ValidationError<'e>) -> &'e ValidationError<'e> {
+    let (ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context }) =
+        error.kind()
+    else {
+        return error;
+    };
+    let at = error.instance_path().as_str();
+    let is_other = |branch: &&Vec<ValidationError<'_>>| {
+        branch.iter().any(|error| {
+            let kind = error.kind();
+            error.instance_path().as_str() == at
+                && matches!(kind, ValidationErrorKind::Type { .. } | ValidationErrorKind::Constant { .. })
+        })
+    };
+    let meant_for: Vec<_> = context.iter().filter(|branch| !is_other(branch)).collect();
+    let fewest = meant_for.iter().map(|branch| branch.len()).min();
+    let mut best = meant_for.iter().filter(|branch| Some(branch.len()) == fewest);
+    match (best.next(), best.next()) {
+        (Some(branch), None) => branch.first().map_or(error, meant),
+        _ => error,
+    }
 }

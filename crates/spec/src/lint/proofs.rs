@@ -32,7 +32,11 @@ pub(super) fn look(outline: &Outline<'_>, prover: &mut Prover, findings: &mut Fi
                 let at = document.at(&error.pointer).unwrap_or_else(|| place.clone());
                 let told =
                     [LintRule::KeywordMalformed, LintRule::PatternMalformed, LintRule::ReferenceUnresolved];
-                let told = told.iter().any(|rule| told_at(findings, *rule, &at));
+                // A reference is told of where the schema stands that is one.
+                let around = error.pointer.strip_suffix("/$ref").and_then(|pointer| document.at(pointer));
+                let told = told
+                    .iter()
+                    .any(|rule| std::iter::once(&at).chain(&around).any(|at| told_at(findings, *rule, at)));
                 if !told && !findings.has(LintRule::SchemaUnreadable, &at) {
                     findings.add(LintRule::SchemaUnreadable, &at, error.message);
                 }

@@ -380,3 +380,18 @@ fn wide_unions_with_optional_members_are_told_apart() {
     proved(union(1, 30), union(0, 30));
     refuted(union(0, 3), union(1, 3), json!({"kind": "k0", "size": 0}));
 }
+
+#[test]
+fn schema_of_a_missing_member_evaluates_nothing() {
+    let schema = json!({
+        "type": "object",
+        "properties": {"id": {"type": "string"}},
+        "dependentSchemas": {"unit": {"additionalProperties": true}},
+        "unevaluatedProperties": false,
+    });
+    refuted(
+        json!({"type": "object", "properties": {"unit": false}, "required": ["extra"]}),
+        schema,
+        json!({"extra": null}),
+    );
+}

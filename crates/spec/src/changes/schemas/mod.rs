@@ -151,9 +151,9 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    /// The differences within a pair, each with its number and the shortest way to it, and whether there may be
+    /// The differences within a pair in messages that go one way, each with its number and the shortest way to it, and whether there may be
     /// more that are too deep inside.
-    fn within(&self, root: usize) -> (Vec<Found<'_>>, bool) {
+    fn within(&self, root: usize, direction: Direction) -> (Vec<Found<'_>>, bool) {
         let mut found = Vec::new();
         let mut is_cut = false;
         // Pairs that were reached, each with the one before it and the step from there.
@@ -170,15 +170,16 @@ impl<'a> Pairs<'a> {
                     difference,
                 }));
             }
-            for (step, (_, inner)) in pair.inner.iter().enumerate() {
-                if reached.contains_key(inner) {
+            for (index, (step, inner)) in pair.inner.iter().enumerate() {
+                let other_way = matches!(step, Step::Member { only: Some(only), .. } if *only != direction);
+                if other_way || reached.contains_key(inner) {
                     continue;
                 }
                 if depth >= DEPTH {
                     is_cut |= self.pairs.get(*inner).is_some_and(|pair| pair.differs);
                     continue;
                 }
-                reached.insert(*inner, Some((number, step)));
+                reached.insert(*inner, Some((number, index)));
                 open.push_back((*inner, depth + 1));
             }
         }
@@ -210,19 +211,19 @@ type Known = BTreeMap<((usize, usize), Direction), Vec<Verdict>>;
 
 /// What a difference came to in a message.
 #[derive(Clone)]
-struct Verdict {
-    severity: Severity,
+pub(super) struct Verdict {
+    pub(super) severity: Severity,
     witness: Option<Witness>,
     reasons: Vec<String>,
 }
 
 /// A difference with what it comes to.
-struct Graded {
-    rule: Rule,
+pub(super) struct Graded {
+    pub(super) rule: Rule,
     at: String,
-    old: Said,
-    new: Said,
-    verdict: Verdict,
+    pub(super) old: Said,
+    pub(super) new: Said,
+    pub(super) verdict: Verdict,
 }
 
 /// A message as a whole: the schemas of the end that sends and of the end that reads.
@@ -238,7 +239,7 @@ pub(super) fn compare<'a>(
     new: &'a Document,
     uses: &[Use<'a>],
     prover: &mut Prover,
-) -> (Vec<Vec<Change>>, usize) {
+) -> (Vec<Rc<Vec<Graded>>>, usize) {
     let mut judge = Judge { prover, old, questions: 0 };
     let mut pairs = Pairs::default();
     let roots: Vec<Option<usize>> = uses
@@ -264,14 +265,15 @@ pub(super) fn compare<'a>(
     let mut findings = Vec::with_capacity(uses.len());
     for (one, root) in uses.iter().zip(&roots) {
         findings.push(match root.and_then(|root| graded.get(&(root, one.direction))) {
-            Some(graded) => graded.iter().map(|graded| finding(one, graded)).collect(),
-            None => one_sided(one).into_iter().collect(),
+            Some(graded) => Rc::clone(graded),
+            None => Rc::new(one_sided(one).into_iter().collect()),
         });
     }
     (findings, judge.questions)
 }
 
-fn finding(one: &Use<'_>, graded: &Graded) -> Change {
+/// A finding of a message. What is shared by many messages has one: with its witness it may be large.
+pub(super) fn finding(one: &Use<'_>, graded: &Graded) -> Change {
     let mut change = Change::new(graded.rule, graded.old.clone(), graded.new.clone());
     let verdict = &graded.verdict;
     change.severity = verdict.severity;
@@ -288,7 +290,7 @@ fn finding(one: &Use<'_>, graded: &Graded) -> Change {
 }
 
 /// Where one document has no schema, it says nothing of what may be there.
-fn one_sided(one: &Use<'_>) -> Option<Change> {
+fn one_sided(one: &Use<'_>) -> Option<Graded> {
     let said =
         |place: &Place<'_>| Said { pointer: Some(place.pointer().to_owned()), text: "a schema".to_owned() };
     let (rule, old, new, which) = match (&one.old, &one.new, one.direction) {
@@ -315,10 +317,11 @@ fn one_sided(one: &Use<'_>) -> Option<Change> {
                 .collect(),
         },
     };
-    Some(finding(one, &graded))
+    Some(graded)
 }
 
-/// The documents as they hold in either direction: a member that only goes the other way is not required.
+/// The documents as they hold in either direction: a member that only goes the other way is not sent, and who reads
+/// it nevertheless ignores it.
 struct Directed {
     request: [Arc<Value>; 2],
     response: [Arc<Value>; 2],
@@ -326,8 +329,10 @@ struct Directed {
 
 impl Directed {
     fn new(old: &Document, new: &Document) -> Self {
-        let both = |mark: &str| [without_required(old, mark), without_required(new, mark)];
-        Self { request: both("readOnly"), response: both("writeOnly") }
+        Self {
+            request: [without(old, "readOnly", false), without(new, "readOnly", true)],
+            response: [without(old, "writeOnly", true), without(new, "writeOnly", false)],
+        }
     }
 
     const fn root(&self, direction: Direction, version: Version) -> &Arc<Value> {
@@ -342,7 +347,8 @@ impl Directed {
     }
 }
 
-fn without_required(document: &Document, mark: &str) -> Arc<Value> {
+/// A document whose members with a mark are not required, and may be anything or must not be there.
+fn without(document: &Document, mark: &str, anything: bool) -> Arc<Value> {
     fn marked(value: &Value, mark: &str) -> bool {
         match value {
             Value::Object(members) => {
@@ -353,7 +359,7 @@ fn without_required(document: &Document, mark: &str) -> Arc<Value> {
             _ => false,
         }
     }
-    fn lift(document: &Document, value: &mut Value, pointer: &str, mark: &str) {
+    fn lift(document: &Document, value: &mut Value, pointer: &str, mark: &str, anything: bool) {
         match value {
             Value::Object(members) => {
                 let names = match members.contains_key("required") {
@@ -363,13 +369,27 @@ fn without_required(document: &Document, mark: &str) -> Arc<Value> {
                 if let Some(Value::Array(required)) = members.get_mut("required") {
                     required.retain(|name| !name.as_str().is_some_and(|name| names.contains(name)));
                 }
-                for (name, value) in members {
-                    lift(document, value, &crate::document::child(pointer, name), mark);
+                for (name, value) in members.iter_mut() {
+                    lift(document, value, &crate::document::child(pointer, name), mark, anything);
+                }
+                let place = document.at(pointer).and_then(|place| place.get("properties"));
+                for (name, member) in place.iter().flat_map(Place::members) {
+                    if let Some(schema) = members.get_mut("properties").and_then(|list| list.get_mut(name))
+                        && differences::is_marked(&member, mark)
+                    {
+                        *schema = Value::Bool(anything);
+                    }
                 }
             }
             Value::Array(items) => {
                 for (index, value) in items.iter_mut().enumerate() {
-                    lift(document, value, &crate::document::child(pointer, &index.to_string()), mark);
+                    lift(
+                        document,
+                        value,
+                        &crate::document::child(pointer, &index.to_string()),
+                        mark,
+                        anything,
+                    );
                 }
             }
             _ => {}
@@ -379,7 +399,7 @@ fn without_required(document: &Document, mark: &str) -> Arc<Value> {
         return Arc::clone(document.value());
     }
     let mut root = Value::clone(document.value());
-    lift(document, &mut root, "", mark);
+    lift(document, &mut root, "", mark, anything);
     Arc::new(root)
 }
 
@@ -403,7 +423,7 @@ fn grade<'a>(
     (root, direction): (usize, Direction),
 ) -> Vec<Graded> {
     let Some(pair) = pairs.pairs.get(root) else { return Vec::new() };
-    let (mut differences, is_cut) = pairs.within(root);
+    let (mut differences, is_cut) = pairs.within(root, direction);
     differences.retain(|found| found.difference.only.is_none_or(|only| only == direction));
     let (narrow, wide) = match direction {
         Direction::Request => (Version::Old, Version::New),
@@ -544,14 +564,21 @@ fn settle(
         if verdict.witness.is_some() {
             continue;
         }
-        let answer = match judge.prover.read(document, Dialect::Draft202012, pointer) {
-            Ok(demand) => judge.included(whole.narrow, demand),
-            Err(_) => continue,
-        };
+        let Ok(demand) = judge.prover.read(document, Dialect::Draft202012, pointer) else { continue };
+        let mut answer = judge.included(whole.narrow, demand);
+        // Another difference may make up for this one, or merely for the message that was found first.
+        if let Inclusion::Refuted(witness) = &answer
+            && judge.prover.accepts(whole.wide, &witness.document)
+        {
+            let refused = judge.prover.not(whole.wide);
+            let refused = judge.prover.all(&[whole.narrow, refused]);
+            answer = match judge.included(refused, demand) {
+                Inclusion::Undecided(_) => Inclusion::Proved,
+                other => other,
+            };
+        }
         match answer {
             Inclusion::Proved => {}
-            // Another difference may make up for this one.
-            Inclusion::Refuted(witness) if judge.prover.accepts(whole.wide, &witness.document) => {}
             Inclusion::Refuted(witness) => {
                 explained = true;
                 verdict.witness = Some(witness.into());

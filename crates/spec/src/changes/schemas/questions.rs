@@ -32,7 +32,7 @@ impl<'a> Questions<'a> {
         let mut schema = self.written(&demand.schema, demand.of);
         for step in way.iter().rev() {
             schema = match step {
-                Step::Member(name) => json!({ "properties": { name: schema } }),
+                Step::Member { name, .. } => json!({ "properties": { name: schema } }),
                 Step::Item(place) => {
                     let mut items = vec![Value::Bool(true); *place];
                     items.push(schema);

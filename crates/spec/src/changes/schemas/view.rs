@@ -1,7 +1,7 @@
 //! A schema as it constrains one value, whichever way it is written: references followed, `allOf` taken apart,
 //! alternatives that only add null or only list types or words written as such.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value;
 
@@ -138,12 +138,16 @@ impl<'a> View<'a> {
         for part in place.get("allOf").iter().flat_map(Place::items) {
             self.add(&part, seen, depth + 1);
         }
+        // Around alternatives, OpenAPI 3.0 says so of null.
+        let nullable = dialect == Dialect::OpenApi30
+            && value.get("nullable") == Some(&Value::Bool(true))
+            && value.get("type").is_none();
         for (keyword, one_of) in [("anyOf", false), ("oneOf", true)] {
             let Some(list) = place.get(keyword) else { continue };
             let all: Vec<Place<'a>> = list.items().collect();
             let branches: Vec<Place<'a>> =
                 all.iter().filter(|branch| !is_null(branch.value())).cloned().collect();
-            let with_null = branches.len() < all.len();
+            let with_null = branches.len() < all.len() || nullable;
             if let [only] = branches.as_slice() {
                 // The one alternative to null is the schema, but for null, which it leaves to the list.
                 if depth == 0 && says_only(value, &["anyOf", "oneOf"]) {
@@ -173,7 +177,10 @@ impl<'a> View<'a> {
         let Some(words) = words else { return };
         self.words = Some(match self.words.take() {
             None => words,
-            Some(others) => others.into_iter().filter(|word| words.contains(word)).collect(),
+            Some(others) => {
+                let words: HashSet<&Value> = words.iter().collect();
+                others.into_iter().filter(|word| words.contains(word)).collect()
+            }
         });
     }
 
@@ -285,7 +292,10 @@ impl<'a> View<'a> {
 
 fn is_null(branch: &Value) -> bool {
     let Some(members) = branch.as_object() else { return false };
+    let nullable = members.get("nullable") == Some(&Value::Bool(true));
     let keyword = |(keyword, value): (&String, &Value)| match keyword.as_str() {
+        // In OpenAPI 3.0 null alone is a type that may be null, and of its values null only.
+        "type" if nullable && members.contains_key("enum") => None,
         "type" => Some(value == "null" || value == &serde_json::json!(["null"])),
         "const" => Some(value.is_null()),
         "enum" => {

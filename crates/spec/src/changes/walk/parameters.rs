@@ -110,7 +110,9 @@ impl<'a> Walk<'a> {
                 said_member(is, "deprecated", "deprecated"),
             );
         }
-        let (old, new) = (serialization(was), serialization(is));
+        // One value without parts is written in one way, exploded or not.
+        let exploded = !(is_scalar(was) && is_scalar(is));
+        let (old, new) = (serialization(was, exploded), serialization(is, exploded));
         if old != new && was.text("in") == is.text("in") {
             self.found(Rule::ParameterSerializationChanged, said(was, old), said(is, new));
         }
@@ -126,8 +128,14 @@ fn part_of(parameter: &Place<'_>) -> String {
     }
 }
 
+fn is_scalar(parameter: &Place<'_>) -> bool {
+    let schema = parameter.get("schema").and_then(|schema| schema.resolved().ok());
+    let name = schema.as_ref().and_then(|schema| schema.text("type"));
+    matches!(name, Some("boolean" | "integer" | "number" | "string"))
+}
+
 /// How a parameter is written, with what OpenAPI says where it says nothing.
-fn serialization(parameter: &Place<'_>) -> String {
+fn serialization(parameter: &Place<'_>, exploded: bool) -> String {
     if let Some(content) = parameter.get("content") {
         let names: Vec<&str> = content.members().map(|(name, _)| name).collect();
         return names.join(", ");
@@ -137,7 +145,10 @@ fn serialization(parameter: &Place<'_>) -> String {
         _ => "simple",
     });
     let explode = parameter.value().get("explode").and_then(Value::as_bool).unwrap_or(style == "form");
-    let mut text = format!("style {style}, explode {explode}");
+    let mut text = format!("style {style}");
+    if exploded {
+        text.push_str(&format!(", explode {explode}"));
+    }
     if is_true(parameter, "allowReserved") {
         text.push_str(", reserved letters as they are");
     }

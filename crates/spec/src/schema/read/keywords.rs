@@ -295,7 +295,9 @@ impl Reader<'_> {
                 } else {
                     let schema = self.beside(&place, rule)?;
                     let other = self.arena.type_of(!Types::OBJECT);
-                    self.arena.any([other, lacks, schema])
+                    // Without the member the schema is not asked, and evaluates nothing.
+                    let asked = self.arena.all([has, schema]);
+                    self.arena.any([other, lacks, asked])
                 };
                 parts.push(rule);
             }

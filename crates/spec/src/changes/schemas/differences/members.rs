@@ -21,7 +21,8 @@ impl<'a> Comparison<'_, '_, 'a> {
         for (name, schemas) in &was {
             let Some(others) = is.get(name) else { continue };
             for (one, other) in schemas.iter().zip(others) {
-                self.link(Step::Member((*name).to_owned()), one, other);
+                let only = ignored(one).filter(|only| ignored(other) == Some(*only));
+                self.link(Step::Member { name: (*name).to_owned(), only }, one, other);
             }
             if schemas.len() != others.len() {
                 self.repeated(name, schemas, others);
@@ -69,7 +70,7 @@ impl<'a> Comparison<'_, '_, 'a> {
             found.by_new = all_of(by_new).and_then(Demand::new);
             found.by_old = all_of(by_old).and_then(Demand::old);
             found.faint_by_old = Demand::old(faint);
-            self.link(Step::Member(name.to_owned()), one, other_place);
+            self.link(Step::Member { name: name.to_owned(), only: None }, one, other_place);
         }
 
         for name in removed {

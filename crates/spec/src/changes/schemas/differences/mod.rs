@@ -84,30 +84,28 @@ pub(super) struct Others {
 /// A step from a value to one inside it, or to one of its alternatives.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Member(String),
+    Member {
+        name: String,
+        /// The only way that it goes in either document.
+        only: Option<Direction>,
+    },
     /// An item by its place.
     Item(usize),
     /// Items from this place on.
     Items(usize),
     /// Members other than those named or matched.
-    Extra {
-        names: Vec<String>,
-        patterns: Vec<String>,
-    },
+    Extra { names: Vec<String>, patterns: Vec<String> },
     /// Members that match.
     Pattern(String),
     /// An alternative, with the others on either side.
-    Branch {
-        old: Others,
-        new: Others,
-    },
+    Branch { old: Others, new: Others },
 }
 
 impl Step {
     /// How a finding shows it.
     pub(super) fn shown(&self, at: &str) -> String {
         match self {
-            Self::Member(name) => child(at, name),
+            Self::Member { name, .. } => child(at, name),
             Self::Item(place) => child(at, &place.to_string()),
             Self::Items(_) | Self::Extra { .. } | Self::Pattern(_) => child(at, "*"),
             Self::Branch { .. } => at.to_owned(),
@@ -144,13 +142,17 @@ pub(super) fn compare<'a>(
     if !alike {
         comparison.null(&old, &new, delegated);
     }
-    if !delegated {
+    if !delegated && values::are_apart(&old, &new) {
+        // Where no value is one of both, what else is said of either says nothing of the other.
+        comparison.types(&old, &new);
+    } else if !delegated {
         if !alike {
             comparison.values(&old, &new);
         }
         comparison.members(&old, &new);
         comparison.items(&old, &new);
     }
+    comparison.heirs(&old, &new);
     if !alike {
         comparison.annotations(&old, &new);
         // What accepts the same values, however it is written, does not differ in what it accepts.
@@ -207,8 +209,8 @@ impl<'a> Comparison<'_, '_, 'a> {
             self.found(Kind::Deprecated, before, after);
         }
         let (was, is) = (discriminator(old), discriminator(new));
-        if was != is {
-            let text = |discriminator: &Option<(String, BTreeMap<String, String>)>| match discriminator {
+        if was != is && !self.is_told_by_branches(&was, &is) {
+            let text = |discriminator: &Telling| match discriminator {
                 Some((member, words)) if words.is_empty() => member.clone(),
                 Some((member, words)) => {
                     cut(&format!("{member}: {}", words.keys().cloned().collect::<Vec<_>>().join(", ")))
@@ -222,6 +224,41 @@ impl<'a> Comparison<'_, '_, 'a> {
         self.known_words(old, new);
     }
 
+    /// Whether the words differ in those alone which stand for alternatives that came or are gone.
+    fn is_told_by_branches(&self, old: &Telling, new: &Telling) -> bool {
+        let (Some((member, was)), Some((now_member, is))) = (old, new) else { return false };
+        let told = |kind: Kind, name: &str| {
+            self.found.iter().any(|found| {
+                let said = if kind == Kind::BranchAdded { &found.new } else { &found.old };
+                found.kind == kind && said.text == name
+            })
+        };
+        let settled = |words: &BTreeMap<String, String>, others: &BTreeMap<String, String>, kind: Kind| {
+            words.iter().all(|(word, name)| match others.get(word) {
+                Some(other) => other == name,
+                None => told(kind, name),
+            })
+        };
+        member == now_member && settled(was, is, Kind::BranchRemoved) && settled(is, was, Kind::BranchAdded)
+    }
+
+    /// What a discriminator tells apart may stand in no list: schemas that have this one in their `allOf`. They are
+    /// not part of what is proved, and that one of them changed is told.
+    fn heirs(&mut self, old: &View<'a>, new: &View<'a>) {
+        if !old.unions.is_empty() || !new.unions.is_empty() {
+            return;
+        }
+        let (was, is) = (heirs(old), heirs(new));
+        for (name, one) in &was {
+            let Some(other) = is.get(name) else { continue };
+            if !self.judge.are_equivalent(one, other) {
+                let (before, after) =
+                    (said_place(one, format!("{name} as it was")), said_place(other, "changed"));
+                self.found(Kind::DiscriminatorChanged, before, after);
+            }
+        }
+    }
+
     fn known_words(&mut self, old: &View<'a>, new: &View<'a>) {
         let listed = |view: &View<'a>| -> Option<(&'static str, Vec<Value>)> {
             ["x-extensible-enum", "x-known-values"]
@@ -229,10 +266,7 @@ impl<'a> Comparison<'_, '_, 'a> {
                 .find_map(|keyword| Some((keyword, view.annotation(keyword)?.as_array()?.clone())))
         };
         let (Some((keyword, was)), Some((new_keyword, is))) = (listed(old), listed(new)) else { return };
-        let missing = |words: &[Value], others: &[Value]| -> Vec<Value> {
-            words.iter().filter(|word| !others.contains(word)).cloned().collect()
-        };
-        let (removed, added) = (missing(&was, &is), missing(&is, &was));
+        let (removed, added) = (values::missing(&was, &is), values::missing(&is, &was));
         if !removed.is_empty() {
             let (before, after) =
                 (said_of(old, keyword, shown_list(&removed)), said_of(new, new_keyword, shown_list(&is)));
@@ -246,8 +280,32 @@ impl<'a> Comparison<'_, '_, 'a> {
     }
 }
 
+/// The schemas that words of a discriminator refer to, by their names; those of the schema itself are left out.
+fn heirs<'a>(view: &View<'a>) -> BTreeMap<String, Place<'a>> {
+    let mut heirs = BTreeMap::new();
+    let Some(words) = view.values("discriminator").find_map(|place| place.get("mapping")) else {
+        return heirs;
+    };
+    for (_, word) in words.members() {
+        let Some(target) = word.value().as_str() else { continue };
+        let reference = match target.contains(['#', '/', '.']) {
+            true => target.to_owned(),
+            false => format!("#/components/schemas/{target}"),
+        };
+        let Ok(place) = word.follow(&reference) else { continue };
+        let name = reference.rsplit('/').next().unwrap_or_default().to_owned();
+        if place.pointer() != view.place.pointer() {
+            heirs.insert(name, place);
+        }
+    }
+    heirs
+}
+
+/// A member with the words that it may be, each with the name of what it stands for.
+type Telling = Option<(String, BTreeMap<String, String>)>;
+
 /// The member that tells alternatives apart, and the words for them. What a word refers to goes by its name.
-fn discriminator(view: &View<'_>) -> Option<(String, BTreeMap<String, String>)> {
+fn discriminator(view: &View<'_>) -> Telling {
     let discriminator = view.annotation("discriminator")?;
     let member = discriminator.get("propertyName")?.as_str()?.to_owned();
     let mapping = discriminator.get("mapping").and_then(Value::as_object);

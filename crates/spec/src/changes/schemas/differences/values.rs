@@ -1,7 +1,7 @@
 //! What a value may be: types, null, words, bounds, patterns, formats.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -60,7 +60,8 @@ impl<'a> Comparison<'_, '_, 'a> {
         if null == now_null {
             return;
         }
-        let not_null = json!({ "not": { "const": null } });
+        // Whoever is told of it knows a list of types, and wrote no `not`.
+        let not_null = json!({ "type": ["boolean", "number", "string", "array", "object"] });
         let kind = if now_null { Kind::BecameNullable } else { Kind::BecameNotNullable };
         let (before, after) = (said_types(old, null), said_types(new, now_null));
         let found = self.found(kind, before, after);
@@ -88,11 +89,8 @@ impl<'a> Comparison<'_, '_, 'a> {
                 self.found(Kind::Loosened, said(old, words), any).by_old = Demand::old(demand(words));
             }
             (Some(was), Some(is)) => {
-                let missing = |words: &[Value], others: &[Value]| -> Vec<Value> {
-                    words.iter().filter(|word| !others.contains(word)).cloned().collect()
-                };
                 let (removed, added) = (missing(was, is), missing(is, was));
-                let both: Vec<Value> = was.iter().filter(|word| is.contains(word)).cloned().collect();
+                let both = missing(was, &removed);
                 if !removed.is_empty() {
                     let now = said_of(new, "enum", shown_list(is));
                     self.found(Kind::WordRemoved, said(old, &removed), now).by_new =
@@ -213,6 +211,11 @@ impl<'a> Comparison<'_, '_, 'a> {
             (Kind::PatternChanged, false, true) => Kind::Loosened,
             (Kind::FormatChanged, true, false) => Kind::FormatAdded,
             (Kind::FormatChanged, false, true) => Kind::FormatDropped,
+            (Kind::FormatChanged, ..) => match (was.keys().next(), is.keys().next()) {
+                (Some(one), Some(other)) if is_narrower(one, other) => Kind::FormatDropped,
+                (Some(one), Some(other)) if is_narrower(other, one) => Kind::FormatAdded,
+                _ => kind,
+            },
             (kind, ..) => kind,
         };
         let (by_new, by_old) = (demand(&is, &was), demand(&was, &is));
@@ -319,6 +322,26 @@ impl<'a> Comparison<'_, '_, 'a> {
             }
         }
     }
+}
+
+/// The words that are not among the others.
+pub(super) fn missing(words: &[Value], others: &[Value]) -> Vec<Value> {
+    let others: HashSet<&Value> = others.iter().collect();
+    words.iter().filter(|word| !others.contains(word)).cloned().collect()
+}
+
+/// Whether both list types, and no value is of a type of either.
+pub(super) fn are_apart(old: &View<'_>, new: &View<'_>) -> bool {
+    let (Some(was), Some(is)) = (without_null(&old.types), without_null(&new.types)) else { return false };
+    !was.is_empty()
+        && !is.is_empty()
+        && !was.iter().any(|name| takes_in(&is, &BTreeSet::from([name.clone()])))
+        && !is.iter().any(|name| takes_in(&was, &BTreeSet::from([name.clone()])))
+}
+
+/// Whether every value of a format of numbers is one of another.
+fn is_narrower(one: &str, other: &str) -> bool {
+    matches!((one, other), ("int32", "int64") | ("float", "double"))
 }
 
 fn without_null(types: &Types) -> Types {
