@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use fleetwire_spec::claims::{Claim, Standing};
 use fleetwire_spec::{Finding, Held, Kind, Report, Side, Verdict};
 
-use crate::cargo;
+use crate::{cargo, work_machine};
 
 /// The arguments of `cargo xtask check`.
 #[derive(clap::Args)]
@@ -97,7 +97,8 @@ pub(crate) fn step(root: &Path) -> Result<()> {
 /// A document cannot be made or written.
 pub(crate) fn generate(args: GenerateArgs) -> Result<()> {
     let root = root(args.root)?;
-    let settled = fleetwire_spec::generate_into(&root).context("the documents cannot be generated")?;
+    let settled = fleetwire_spec::generate_with(&root, work_machine::documents()?)
+        .context("the documents cannot be generated")?;
     for finding in &settled {
         let verb = match finding.id {
             Kind::FileExtra => "removed",
@@ -117,7 +118,7 @@ fn root(given: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 fn report(root: &Path) -> Result<Report> {
-    fleetwire_spec::check(root).context("the check cannot be made")
+    fleetwire_spec::check_with(root, work_machine::documents()?).context("the check cannot be made")
 }
 
 /// Prints all at once. A reader that goes away early, such as `head`, is no failure of the check.

@@ -12,6 +12,7 @@ mod oracles;
 mod package;
 mod snapshots;
 mod validator;
+mod work_machine;
 
 use std::process::ExitCode;
 

@@ -6,13 +6,18 @@ use chrono::{DateTime, Utc};
 use fleetwire_protocol::Fault;
 use fleetwire_validation::{Context, HouseRules};
 
-use crate::domain::{Agent, BatchLimits, Credential, Delivery, Kind, No, Vendor, Work};
+use crate::domain::{Agent, BatchLimits, Credential, Delivery, HandedOver, Kind, No, Vendor, Work};
+use crate::events::NewEvent;
 use crate::keys::{Digest, Foundation, Rotations, Signer, mint};
 use crate::lease::{Cadence, Downtime, Lease, Liveness, Report, liveness};
 use crate::rate::Rate;
 use crate::registry::{AgentRecord, Registry};
+use crate::sightings::{Host, Suspicion};
 use crate::store::{Outcome, Store, StoreError};
 use crate::{Clock, Entropy};
+
+/// Pieces of work that one sweep moves at most: more would keep other writers waiting.
+const SWEEP: u32 = 256;
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -35,6 +40,8 @@ pub struct Config {
     pub work_ttl: Duration,
     /// How much a device may put where.
     pub batches: BatchLimits,
+    /// How long events are kept.
+    pub keep_events: Duration,
     /// How often the key of one agent may be used; no bound if there is none.
     pub rate: Option<Rate>,
     /// The rules that requests are held to beyond what sources state.
@@ -53,6 +60,7 @@ impl Default for Config {
             repeat_enrolment_within: Duration::from_secs(600),
             work_ttl: Duration::from_secs(7 * 24 * 3600),
             batches: BatchLimits::default(),
+            keep_events: Duration::from_secs(30 * 24 * 3600),
             rate: None,
             house_rules: HouseRules::ALL,
         }
@@ -134,9 +142,14 @@ impl<S: Store> Core<S> {
                 Some(row) => (Some(row.last_seen), row.report),
                 None => (None, None),
             };
-            registry.put_with(agent, || Lease::restore(last_seen, report));
+            let online = restored.online.contains(&agent.no);
+            registry.put_with(agent, || Lease::restore(last_seen, report, online));
         }
         let now = clock.now();
+        let downtime = restored.up_until.map(|from| Downtime { from, to: now });
+        if let Some(downtime) = downtime {
+            store.excuse(downtime).await?;
+        }
         let core = Self {
             store,
             config,
@@ -147,21 +160,32 @@ impl<S: Store> Core<S> {
             operator: foundation.operator,
             clock,
             entropy,
-            downtime: restored.up_until.map(|from| Downtime { from, to: now }),
+            downtime,
         };
         Ok((core, first.then_some(operator)))
     }
 
-    /// Writes every lease that was renewed since the last flush. Returns how many.
+    /// Writes every lease that was renewed since the last flush, and the events that follow from them: who is
+    /// back, who has fallen silent. Returns how many leases. One at a time: flushes at once could tell of a
+    /// silence after its end.
     ///
     /// # Errors
-    /// The store fails; the leases are kept for the next flush.
+    /// The store fails; leases and events are kept for the next flush.
     pub async fn flush(&self) -> Result<usize, StoreError> {
         let renewed = self.registry.take_renewed();
-        let rows: Vec<_> = renewed.iter().filter_map(|record| record.lease.take(record.agent().no)).collect();
+        let mut rows = Vec::with_capacity(renewed.len());
+        for record in &renewed {
+            rows.extend(record.lease.take(record.agent().no));
+            if let Some(gap) = record.lease.turn_online() {
+                self.registry.note(NewEvent::online(&record.agent(), &gap));
+            }
+        }
+        self.note_silence();
+        let events = self.registry.take_noted();
         let count = rows.len();
-        let outcome = self.store.flush(rows, self.now()).await;
+        let outcome = self.store.flush(rows, events.clone(), self.now()).await;
         if outcome.is_err() {
+            self.registry.put_noted_back(events);
             for record in renewed {
                 if record.lease.retake() {
                     self.registry.renewed(record);
@@ -169,6 +193,23 @@ impl<S: Store> Core<S> {
             }
         }
         outcome.map(|()| count)
+    }
+
+    /// Notes who has fallen silent since this was last looked at.
+    fn note_silence(&self) {
+        let now = self.now();
+        let patience = Vendor::ALL.map(|vendor| self.config.cadence(vendor).offline_after);
+        // Most agents are passed over without a look at their rows.
+        let least = patience.into_iter().min().and_then(|least| chrono::Duration::from_std(least).ok());
+        let Some(before) = least.and_then(|least| now.checked_sub_signed(least)) else { return };
+        for record in self.registry.silent_since(before) {
+            let Some(last_seen) = record.lease.last_seen() else { continue };
+            if self.liveness(&record) == Liveness::Offline
+                && let Some(last) = record.lease.turn_offline(last_seen)
+            {
+                self.registry.note(NewEvent::offline(&record.agent(), last_seen, last.as_ref(), now));
+            }
+        }
     }
 
     /// The settings.
@@ -211,6 +252,18 @@ impl<S: Store> Core<S> {
     pub(crate) fn liveness(&self, record: &AgentRecord) -> Liveness {
         let cadence = self.config.cadence(record.agent().vendor);
         liveness(self.now(), record.lease.last_seen(), cadence, self.downtime)
+    }
+
+    /// Notes the host that an agent reports from, and whether two seem to take turns.
+    pub(crate) fn sight(&self, record: &AgentRecord, host: &Host<'_>) {
+        let now = self.now();
+        let agent = record.agent();
+        let alive_for = self.config.cadence(agent.vendor).offline_after;
+        if let Some(suspicion) = record.sightings.note(host, now, alive_for) {
+            let Suspicion { newer, older } = &suspicion;
+            tracing::warn!(vendor = %agent.vendor, agent = agent.id, %newer, %older, "two hosts report as one agent");
+            self.registry.note(NewEvent::clone_suspected(&agent, &suspicion, now));
+        }
     }
 
     /// Renews a lease.
@@ -337,12 +390,12 @@ impl<S: Store> Core<S> {
 
     /// Hands open work to an agent; asks the store only if there may be some.
     pub(crate) async fn deliver(&self, record: &AgentRecord, delivery: Delivery) -> Result<Vec<Work>, Fault> {
-        if !record.lease.has_work() {
+        if !record.lease.has_work(self.now()) {
             return Ok(Vec::new());
         }
         let no = record.agent().no;
-        self.handing_over(record, || self.store.deliver(no, delivery, self.now()), |work| !work.is_empty())
-            .await
+        let call = || self.store.deliver(no, delivery, self.now());
+        Ok(self.handing_over(record, call, |handed_over| handed_over).await?.work)
     }
 
     /// Makes a store call that hands over open work, and keeps the mark which says that there may be some.
@@ -350,15 +403,36 @@ impl<S: Store> Core<S> {
         &self,
         record: &AgentRecord,
         call: impl FnOnce() -> C,
-        is_some_open: impl FnOnce(&T) -> bool,
+        handed_over: impl FnOnce(&T) -> &HandedOver,
     ) -> Result<T, Fault> {
         // Cleared first: work queued during the call sets the mark again after its commit.
-        record.lease.set_has_work(false);
+        record.lease.expect_no_work();
         let outcome = call().await;
-        if outcome.as_ref().map_or(true, is_some_open) {
-            record.lease.set_has_work(true);
+        match outcome.as_ref().map(handed_over) {
+            // What was handed over may have to be handed over again, and nobody knows what is behind it.
+            Ok(handed_over) if handed_over.work.is_empty() => {
+                if let Some(due) = handed_over.due {
+                    record.lease.expect_work(Some(due));
+                }
+            }
+            Ok(_) | Err(_) => record.lease.expect_work(None),
         }
         outcome.map_err(internal)
+    }
+
+    /// Has work expire or take too long that nobody looks at, a batch of it; what is to be tried again is handed
+    /// over when its agent asks next. Returns how many pieces of work have moved.
+    ///
+    /// # Errors
+    /// The store fails; the next sweep does it.
+    pub async fn sweep_work(&self) -> Result<u32, StoreError> {
+        let swept = self.store.sweep_work(self.now(), SWEEP).await?;
+        for no in swept.agents {
+            if let Some(record) = self.registry.agent(no) {
+                record.lease.expect_work(None);
+            }
+        }
+        Ok(swept.moved)
     }
 }
 

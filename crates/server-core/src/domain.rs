@@ -19,6 +19,15 @@ use serde_json::{Map, Value, json};
 
 use crate::keys::Digest;
 
+mod machine;
+mod work;
+
+pub use machine::{Effect, IllegalTransition, TRANSITIONS, Transition, WorkEvent, WorkState, transition};
+pub use work::{
+    Delivery, Execution, Finding, FindingFilter, FoundRow, HandedOver, MODEL_UPDATE, Moved, NewWork, Queued,
+    Reported, Swept, TIMEOUT_GRACE, Work, WorkReport,
+};
+
 /// A row's number: unique among the agents, or the works, of a store. Two dialects show it as an id.
 pub type No = i64;
 
@@ -122,6 +131,8 @@ pub struct Agent {
     pub activated: bool,
     /// The model that it is to run.
     pub desired_model: Option<String>,
+    /// When that was last said: an action for it that came to nothing since then is not made again.
+    pub desired_at: Option<DateTime<Utc>>,
     /// The model that it last said it runs.
     pub current_model: Option<String>,
     /// The number of the key last offered to it.
@@ -181,6 +192,7 @@ impl NewAgent {
             disabled: false,
             activated: false,
             desired_model: None,
+            desired_at: None,
             current_model: None,
             rotation: 0,
             rotating: false,
@@ -318,217 +330,6 @@ pub enum Enrolled {
     Raced,
 }
 
-/// How far a piece of work is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WorkState {
-    /// Waiting.
-    Queued,
-    /// Handed to the agent, perhaps; handed over again until it acknowledges.
-    Delivered,
-    /// The agent is at it.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Could not be done.
-    Failed,
-    /// No longer worth doing.
-    Expired,
-    /// Called off.
-    Canceled,
-}
-
-impl WorkState {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Queued,
-        Self::Delivered,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Expired,
-        Self::Canceled,
-    ];
-
-    /// The word that stores and operators use.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Delivered => "delivered",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Canceled => "canceled",
-        }
-    }
-
-    /// The state of a word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-
-    /// Whether the work is at its end, for good.
-    #[must_use]
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Expired | Self::Canceled)
-    }
-}
-
-/// A piece of work for one agent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Work {
-    /// Its number.
-    pub no: No,
-    /// Its id.
-    pub id: String,
-    /// Whose it is.
-    pub tenant: No,
-    /// The agent that is to do it.
-    pub agent: No,
-    /// What is to be done, in the dialect's word.
-    pub kind: String,
-    /// Its particulars, in the dialect's form.
-    pub payload: Map<String, Value>,
-    /// How far it is.
-    pub state: WorkState,
-    /// How urgent it is: higher is sooner.
-    pub priority: i64,
-    /// How long it is worth doing.
-    pub ttl: Duration,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// When it was first handed over.
-    pub delivered_at: Option<DateTime<Utc>>,
-    /// When it came to its end.
-    pub completed_at: Option<DateTime<Utc>>,
-    /// When it last changed.
-    pub updated_at: DateTime<Utc>,
-    /// What came of it, in the dialect's form.
-    pub result: Option<Value>,
-}
-
-impl Work {
-    /// Whether nobody has begun it in time.
-    #[must_use]
-    pub fn is_overdue(&self, at: DateTime<Utc>) -> bool {
-        matches!(self.state, WorkState::Queued | WorkState::Delivered)
-            && (at - self.created_at).to_std().is_ok_and(|age| age > self.ttl)
-    }
-
-    /// Whether it asks for a model.
-    #[must_use]
-    pub fn asks_for_model(&self, model: &str) -> bool {
-        self.kind == MODEL_UPDATE && self.payload.get("model_id").and_then(Value::as_str) == Some(model)
-    }
-
-    /// Marks it as handed over.
-    pub fn deliver(&mut self, at: DateTime<Utc>) {
-        if self.state == WorkState::Queued {
-            self.state = WorkState::Delivered;
-            self.delivered_at = Some(at);
-            self.updated_at = at;
-        }
-    }
-
-    /// Brings it to its end.
-    pub fn end(&mut self, state: WorkState, result: Option<Value>, at: DateTime<Utc>) {
-        self.state = state;
-        self.result = result;
-        self.completed_at = Some(at);
-        self.updated_at = at;
-    }
-}
-
-/// The kind of work that changes a device's model.
-pub const MODEL_UPDATE: &str = "model_update";
-
-/// Work to be made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewWork {
-    /// Its id.
-    pub id: String,
-    /// Whose it is to be.
-    pub tenant: No,
-    /// The agent that is to do it.
-    pub agent: No,
-    /// What is to be done.
-    pub kind: String,
-    /// Its particulars.
-    pub payload: Map<String, Value>,
-    /// How urgent it is.
-    pub priority: i64,
-    /// How long it is worth doing.
-    pub ttl: Duration,
-    /// When.
-    pub at: DateTime<Utc>,
-}
-
-impl NewWork {
-    /// The row that it becomes under a number.
-    #[must_use]
-    pub fn into_work(self, no: No) -> Work {
-        Work {
-            no,
-            id: self.id,
-            tenant: self.tenant,
-            agent: self.agent,
-            kind: self.kind,
-            payload: self.payload,
-            state: WorkState::Queued,
-            priority: self.priority,
-            ttl: self.ttl,
-            created_at: self.at,
-            delivered_at: None,
-            completed_at: None,
-            updated_at: self.at,
-            result: None,
-        }
-    }
-}
-
-/// How much of an agent's open work is handed over at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// The most urgent piece, the oldest among equals.
-    One,
-    /// All of it, in that order.
-    All,
-}
-
-/// An outcome that an agent reports.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Completion {
-    /// The work's id.
-    pub work: String,
-    /// Whose it must be.
-    pub tenant: No,
-    /// The agent that reports.
-    pub agent: No,
-    /// The end that it comes to.
-    pub state: WorkState,
-    /// What came of it.
-    pub result: Value,
-    /// When.
-    pub at: DateTime<Utc>,
-}
-
-/// What became of a reported outcome.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Completed {
-    /// The work is at its end now.
-    Now(Work),
-    /// It was before; the report changed nothing.
-    Before(Work),
-    /// It has not been handed over yet.
-    NotDelivered(Work),
-    /// It is another agent's of the same tenant.
-    NotYours,
-    /// The tenant has no such work.
-    Unknown,
-}
-
 /// What a device says about its model at a check-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelReport {
@@ -550,7 +351,7 @@ pub struct Reconciled {
     /// The device.
     pub agent: Agent,
     /// Its open work, handed over.
-    pub work: Vec<Work>,
+    pub handed_over: HandedOver,
 }
 
 /// A model that devices can run.
@@ -766,6 +567,15 @@ impl Agent {
         self.facts.get(HOSTED_KEY).and_then(Value::as_str)
     }
 
+    /// Whether an action for the model that it is to run failed or was called off since that was last said: it is
+    /// not made again until it is said again.
+    #[must_use]
+    pub fn gave_up(&self, action: &Work) -> bool {
+        matches!(action.state, WorkState::Failed | WorkState::Canceled)
+            && self.desired_model.as_deref().is_some_and(|model| action.asks_for_model(model))
+            && action.completed_at > self.desired_at
+    }
+
     /// Whether it can be offered the key of this number: none waits to be used, and it is the next one.
     #[must_use]
     pub fn takes_offer(&self, rotation: u32) -> bool {
@@ -798,23 +608,6 @@ impl NewToken {
     }
 }
 
-impl Work {
-    /// Takes an outcome that an agent of its tenant reports.
-    #[must_use]
-    pub fn complete(mut self, completion: Completion) -> Completed {
-        if self.agent != completion.agent {
-            Completed::NotYours
-        } else if self.state.is_terminal() {
-            Completed::Before(self)
-        } else if self.state == WorkState::Queued {
-            Completed::NotDelivered(self)
-        } else {
-            self.end(completion.state, Some(completion.result), completion.at);
-            Completed::Now(self)
-        }
-    }
-}
-
 impl Enrolment {
     /// Whether it repeats an enrolment of the same token and identity at that time: the answer was lost, if
     /// the agent has not signed in since.
@@ -824,26 +617,10 @@ impl Enrolment {
     }
 }
 
-impl Delivery {
-    /// Hands over open work in this order: what is overdue expires, the rest is handed over as far as asked
-    /// for. Returns the work that was handed over.
-    pub fn hand_over(self, open: &mut [Work], at: DateTime<Utc>) -> Vec<Work> {
-        let mut handed_over = Vec::new();
-        for work in open.iter_mut().filter(|work| !work.state.is_terminal()) {
-            if work.is_overdue(at) {
-                work.end(WorkState::Expired, None, at);
-            } else if self == Self::All || handed_over.is_empty() {
-                work.deliver(at);
-                handed_over.push(work.clone());
-            }
-        }
-        handed_over
-    }
-}
-
 impl ModelReport {
     /// Writes the model into the device's row, and brings to its end the open work that it makes pointless.
-    /// Returns the model for which an action has to be made.
+    /// Returns the model for which an action has to be made, unless the device
+    /// [could not be brought to it](Agent::gave_up).
     pub fn reconcile(&self, agent: &mut Agent, open: &mut [Work]) -> Option<String> {
         if self.model.is_some() && agent.current_model != self.model {
             agent.current_model.clone_from(&self.model);
@@ -854,14 +631,16 @@ impl ModelReport {
         let mut asked_for = false;
         for work in open.iter_mut().filter(|work| work.kind == MODEL_UPDATE && !work.state.is_terminal()) {
             if current.is_some_and(|model| work.asks_for_model(model)) {
-                work.end(WorkState::Succeeded, None, self.at);
+                // One that was never handed over has not brought it there.
+                let handed_over = work.state != WorkState::Queued;
+                work.end(if handed_over { WorkEvent::Succeed } else { WorkEvent::Cancel }, self.at);
             } else if desired.is_some_and(|model| !work.asks_for_model(model)) {
                 // It would bring the device to a model from which the next action takes it away again.
-                work.end(WorkState::Canceled, None, self.at);
-            } else if work.is_overdue(self.at) {
-                work.end(WorkState::Expired, None, self.at);
+                work.end(WorkEvent::Cancel, self.at);
             } else {
-                asked_for = true;
+                // Of model actions no execution is followed by another.
+                let _ = work.look(self.at);
+                asked_for |= !work.state.is_terminal();
             }
         }
         desired.filter(|_| desired != current && !asked_for).map(str::to_owned)
@@ -874,10 +653,14 @@ impl ModelReport {
             id: self.action.clone(),
             tenant: agent.tenant,
             agent: agent.no,
+            key: None,
             kind: MODEL_UPDATE.to_owned(),
             payload: model.payload(),
             priority: 0,
+            not_before: None,
             ttl: self.ttl,
+            timeout: None,
+            max_retries: 0,
             at: self.at,
         }
     }
@@ -982,10 +765,14 @@ mod tests {
             id: format!("w-{no}"),
             tenant: 1,
             agent: 7,
+            key: None,
             kind: kind.to_owned(),
             payload,
             priority: 0,
+            not_before: None,
             ttl: TTL,
+            timeout: None,
+            max_retries: 0,
             at: at(0),
         };
         new.into_work(no)
@@ -1118,69 +905,6 @@ mod tests {
     }
 
     #[test]
-    fn work_that_nobody_began_is_overdue_after_its_time() {
-        let mut work = work(1, "x", json!({}));
-        for (state, expires) in [
-            (WorkState::Queued, true),
-            (WorkState::Delivered, true),
-            (WorkState::Running, false),
-            (WorkState::Succeeded, false),
-            (WorkState::Canceled, false),
-        ] {
-            work.state = state;
-            assert!(!work.is_overdue(at(60)), "{state:?}");
-            assert_eq!(work.is_overdue(at(61)), expires, "{state:?}");
-            assert!(!work.is_overdue(at(-61)), "{state:?}: the clock has stepped back");
-        }
-    }
-
-    #[test]
-    fn one_piece_is_the_first_that_is_not_overdue() {
-        let mut open = [work(1, "x", json!({})), work(2, "x", json!({})), work(3, "x", json!({}))];
-        open[1].created_at = at(10);
-        open[2].created_at = at(10);
-        let handed_over = Delivery::One.hand_over(&mut open, at(65));
-        assert_eq!(handed_over, [open[1].clone()]);
-        assert_eq!(states(&open), [WorkState::Expired, WorkState::Delivered, WorkState::Queued]);
-        assert_eq!((open[0].completed_at, open[1].delivered_at), (Some(at(65)), Some(at(65))));
-        let all = Delivery::All.hand_over(&mut open, at(66));
-        assert_eq!(all.iter().map(|work| work.no).collect::<Vec<_>>(), [2, 3]);
-        assert_eq!(all[0].delivered_at, Some(at(65)), "handed over again, it was first handed over then");
-    }
-
-    #[test]
-    fn an_outcome_is_taken_from_every_state_but_queued_and_final_ones() {
-        let completion = |agent| Completion {
-            work: "w-1".to_owned(),
-            tenant: 1,
-            agent,
-            state: WorkState::Succeeded,
-            result: json!({"exit_code": 1}),
-            at: at(9),
-        };
-        for state in WorkState::ALL {
-            let given = Work { state, ..work(1, "x", json!({})) };
-            assert_eq!(given.clone().complete(completion(8)), Completed::NotYours, "{state:?}");
-            match given.clone().complete(completion(7)) {
-                Completed::Now(work) => {
-                    assert!(matches!(state, WorkState::Delivered | WorkState::Running), "{state:?}");
-                    assert_eq!((work.state, work.completed_at), (WorkState::Succeeded, Some(at(9))));
-                    assert_eq!(work.result, Some(json!({"exit_code": 1})));
-                }
-                Completed::Before(work) => {
-                    assert!(state.is_terminal(), "{state:?}");
-                    assert_eq!(work, given, "the first outcome stays");
-                }
-                Completed::NotDelivered(work) => {
-                    assert_eq!(state, WorkState::Queued);
-                    assert_eq!(work, given);
-                }
-                other => panic!("{state:?}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
     fn a_desired_model_is_asked_for_once() {
         let mut device = Agent { desired_model: Some("new".to_owned()), ..agent() };
         assert_eq!(runs(Some("old"), 1).reconcile(&mut device, &mut []), Some("new".to_owned()));
@@ -1194,8 +918,12 @@ mod tests {
     fn a_reported_model_ends_the_actions_that_asked_for_it() {
         let mut device = Agent { desired_model: Some("new".to_owned()), ..agent() };
         let mut open = [model_update(1, "new"), model_update(2, "old"), work(3, "reboot", json!({}))];
+        open[0].state = WorkState::Delivered;
         assert_eq!(runs(Some("new"), 1).reconcile(&mut device, &mut open), None);
         assert_eq!(states(&open), [WorkState::Succeeded, WorkState::Canceled, WorkState::Queued]);
+        let mut never_handed_over = [model_update(4, "new")];
+        assert_eq!(runs(Some("new"), 2).reconcile(&mut device, &mut never_handed_over), None);
+        assert_eq!(states(&never_handed_over), [WorkState::Canceled]);
     }
 
     #[test]
@@ -1213,6 +941,20 @@ mod tests {
         let mut open = [model_update(1, "new")];
         assert_eq!(runs(Some("old"), 61).reconcile(&mut device, &mut open), Some("new".to_owned()));
         assert_eq!(states(&open), [WorkState::Expired]);
+    }
+
+    #[test]
+    fn an_action_that_came_to_nothing_is_made_again_only_when_it_is_wished_for_again() {
+        let device = Agent { desired_model: Some("new".to_owned()), desired_at: Some(at(5)), ..agent() };
+        let ended =
+            |state, seconds| Work { state, completed_at: Some(at(seconds)), ..model_update(1, "new") };
+        assert!(
+            device.gave_up(&ended(WorkState::Failed, 6)) && device.gave_up(&ended(WorkState::Canceled, 6))
+        );
+        assert!(!device.gave_up(&ended(WorkState::Expired, 6)), "nobody has tried it");
+        assert!(!device.gave_up(&ended(WorkState::Failed, 5)), "it has been wished for since");
+        let wish = Agent { desired_model: Some("other".to_owned()), ..device };
+        assert!(!wish.gave_up(&ended(WorkState::Failed, 6)), "it was another model");
     }
 
     #[test]

@@ -14,12 +14,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 
 use crate::domain::{No, Vendor};
+use crate::events::Gap;
 
 /// The latest that an agent has said of itself and that changes all the time.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,6 +32,9 @@ pub struct Report {
     /// Texts by name.
     pub notes: BTreeMap<String, String>,
 }
+
+/// The note in which an agent says why it was away.
+pub const RECONNECT_REASON: &str = "reconnect_reason";
 
 /// A lease as stores keep it.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,27 +155,56 @@ pub fn liveness(
     cadence.judge(since(last_seen))
 }
 
+/// A time as a lease holds it.
+fn time(millis: i64) -> Option<DateTime<Utc>> {
+    if millis == 0 { None } else { Utc.timestamp_millis_opt(millis).single() }
+}
+
 /// The lease of one agent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lease {
     /// Milliseconds since 1970; 0 means never.
     last_seen: AtomicI64,
     /// Whether the row in the store is behind.
     dirty: AtomicBool,
-    /// Whether there may be work that has not come to its end.
-    has_work: AtomicBool,
-    report: Mutex<Option<Report>>,
+    /// From when on there may be work to be handed over, in milliseconds since 1970; `i64::MAX` is never.
+    work_due: AtomicI64,
+    /// Whether the last that the journal was told of it is that it is online.
+    online: AtomicBool,
+    latest: Mutex<Latest>,
+}
+
+/// What changes together.
+#[derive(Debug, Default)]
+struct Latest {
+    report: Option<Report>,
+    /// The end of a silence that the journal has not been told of.
+    gap: Option<Box<Gap>>,
+}
+
+impl Default for Lease {
+    /// That of an agent which is new: it has never reported, and nobody has given it work.
+    fn default() -> Self {
+        Self {
+            last_seen: AtomicI64::new(0),
+            dirty: AtomicBool::new(false),
+            work_due: AtomicI64::new(i64::MAX),
+            online: AtomicBool::new(false),
+            latest: Mutex::default(),
+        }
+    }
 }
 
 impl Lease {
-    /// A lease as it was stored.
+    /// A lease as it was stored; `online` says whether the journal has it as online.
     #[must_use]
-    pub fn restore(last_seen: Option<DateTime<Utc>>, report: Option<Report>) -> Self {
+    pub fn restore(last_seen: Option<DateTime<Utc>>, report: Option<Report>, online: bool) -> Self {
         Self {
             last_seen: AtomicI64::new(last_seen.map_or(0, |time| time.timestamp_millis())),
-            report: Mutex::new(report),
+            latest: Mutex::new(Latest { report, gap: None }),
+            online: AtomicBool::new(online),
             // Unknown until the store is asked.
-            has_work: AtomicBool::new(true),
+            work_due: AtomicI64::new(i64::MIN),
             dirty: AtomicBool::new(false),
         }
     }
@@ -179,26 +212,31 @@ impl Lease {
     /// Renews it. Later wins: a renewal that comes late does not set it back. Says whether the caller must
     /// hand it to the next flush.
     pub fn renew(&self, now: DateTime<Utc>, report: Report) -> bool {
-        let now = now.timestamp_millis();
-        if self.last_seen.fetch_max(now, Ordering::AcqRel) <= now {
-            *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        let millis = now.timestamp_millis();
+        let since = self.last_seen.fetch_max(millis, Ordering::AcqRel);
+        let mut latest = self.latest();
+        if !self.online.load(Ordering::Acquire) && latest.gap.is_none() {
+            let reason = report.notes.get(RECONNECT_REASON).cloned();
+            let before = latest.report.clone();
+            latest.gap = Some(Box::new(Gap { until: now, since: time(since), before, reason }));
         }
+        if since <= millis {
+            latest.report = Some(report);
+        }
+        drop(latest);
         !self.dirty.swap(true, Ordering::AcqRel)
     }
 
     /// When the agent last checked in.
     #[must_use]
     pub fn last_seen(&self) -> Option<DateTime<Utc>> {
-        match self.last_seen.load(Ordering::Acquire) {
-            0 => None,
-            millis => Utc.timestamp_millis_opt(millis).single(),
-        }
+        time(self.last_seen.load(Ordering::Acquire))
     }
 
     /// What the agent last said.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.latest().report.clone()
     }
 
     /// Takes what the store is to be told. A renewal from here on makes it dirty again.
@@ -210,6 +248,33 @@ impl Lease {
         Some(LeaseRow { agent, last_seen: self.last_seen()?, report: self.report() })
     }
 
+    /// Whether the journal has it as online.
+    pub(crate) fn is_online(&self) -> bool {
+        self.online.load(Ordering::Acquire)
+    }
+
+    /// Takes the end of a silence, which makes it online. To be called by the flush only.
+    pub(crate) fn turn_online(&self) -> Option<Gap> {
+        let gap = self.latest().gap.take()?;
+        self.online.store(true, Ordering::Release);
+        Some(*gap)
+    }
+
+    /// Makes it offline, unless it was renewed after `last_seen`. Returns what it last said. To be called by the
+    /// flush only.
+    pub(crate) fn turn_offline(&self, last_seen: DateTime<Utc>) -> Option<Option<Report>> {
+        // A renewal that comes after this look waits for the lock, and then finds the lease offline.
+        let latest = self.latest();
+        if self.last_seen() != Some(last_seen) || !self.online.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        Some(latest.report.clone())
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Marks it for the next flush again, after one that failed. Says whether it was not marked already.
     #[must_use]
     pub fn retake(&self) -> bool {
@@ -218,13 +283,20 @@ impl Lease {
 
     /// Whether the store has to be asked for work.
     #[must_use]
-    pub fn has_work(&self) -> bool {
-        self.has_work.load(Ordering::Acquire)
+    pub fn has_work(&self, now: DateTime<Utc>) -> bool {
+        self.work_due.load(Ordering::Acquire) <= now.timestamp_millis()
     }
 
-    /// Says whether there is work that has not come to its end.
-    pub fn set_has_work(&self, has_work: bool) {
-        self.has_work.store(has_work, Ordering::Release);
+    /// Says that there may be work to be handed over from a time on; `None` means now, whatever the clock says.
+    /// The earliest time of which that was said counts.
+    pub fn expect_work(&self, from: Option<DateTime<Utc>>) {
+        let from = from.map_or(i64::MIN, |time| time.timestamp_millis());
+        self.work_due.fetch_min(from, Ordering::AcqRel);
+    }
+
+    /// Forgets what was said: there is no work, unless it is said again.
+    pub fn expect_no_work(&self) {
+        self.work_due.store(i64::MAX, Ordering::Release);
     }
 }
 
@@ -378,28 +450,58 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_silence_is_taken_once_with_what_was_before_it() {
+        let lease = Lease::restore(Some(at(0)), Some(said("before")), false);
+        let mut back = said("after");
+        back.notes.insert(RECONNECT_REASON.to_owned(), "network_recovery".to_owned());
+        lease.renew(at(500), back);
+        lease.renew(at(501), said("and on"));
+        assert!(!lease.is_online(), "nobody was told yet");
+        let gap = lease.turn_online().unwrap();
+        assert_eq!((gap.until, gap.since), (at(500), Some(at(0))));
+        assert_eq!((gap.before, gap.reason.as_deref()), (Some(said("before")), Some("network_recovery")));
+        assert!(lease.is_online());
+        lease.renew(at(502), said("quiet"));
+        assert_eq!(lease.turn_online(), None);
+    }
+
+    #[test]
+    fn who_reports_while_it_is_looked_at_is_not_made_offline() {
+        let lease = Lease::restore(Some(at(0)), Some(said("last")), true);
+        lease.renew(at(500), said("just now"));
+        assert_eq!(lease.turn_offline(at(0)), None, "it is no longer what was looked at");
+        assert!(lease.is_online());
+        assert_eq!(lease.turn_offline(at(500)), Some(Some(said("just now"))));
+        assert_eq!(lease.turn_offline(at(500)), None, "once");
+    }
+
+    #[test]
     fn a_lease_that_was_never_renewed_has_no_row() {
         assert_eq!(Lease::default().take(1), None);
-        assert_eq!(Lease::restore(None, None).last_seen(), None);
+        assert_eq!(Lease::restore(None, None, false).last_seen(), None);
     }
 
     #[test]
     fn a_restored_lease_is_as_it_was_and_clean_and_asks_for_work() {
-        let lease = Lease::restore(Some(at(3)), Some(said("a")));
+        let lease = Lease::restore(Some(at(3)), Some(said("a")), true);
         assert_eq!((lease.last_seen(), lease.report()), (Some(at(3)), Some(said("a"))));
-        assert!(lease.has_work(), "nobody knows before the store is asked");
+        assert!(lease.has_work(at(-1000)), "nobody knows before the store is asked");
         assert!(lease.renew(at(4), said("b")), "it was clean");
     }
 
     #[test]
-    fn the_mark_for_work_is_as_it_was_set_last() {
-        let lease = Lease::default();
-        assert!(!lease.has_work());
-        lease.set_has_work(true);
-        assert!(lease.has_work());
+    fn work_is_expected_from_the_earliest_time_that_was_said() {
+        let lease = Lease::restore(None, None, false);
+        lease.expect_no_work();
+        assert!(!lease.has_work(at(i64::from(u32::MAX))));
+        lease.expect_work(Some(at(9)));
+        lease.expect_work(Some(at(20)));
+        assert_eq!([8, 9, 10].map(|seconds| lease.has_work(at(seconds))), [false, true, true]);
         lease.renew(at(0), said("a"));
-        assert!(lease.has_work(), "reporting does no work");
-        lease.set_has_work(false);
-        assert!(!lease.has_work());
+        assert!(lease.has_work(at(9)), "reporting does no work");
+        lease.expect_work(None);
+        assert!(lease.has_work(at(-1000)), "the clock does not matter");
+        lease.expect_no_work();
+        assert!(!lease.has_work(at(9)));
     }
 }

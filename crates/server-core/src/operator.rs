@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken, TaskPayload};
+use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken, TaskPayload, TaskType};
 use fleetwire_protocol::acusight::DeviceKey;
 use fleetwire_protocol::agentmc::ApiKey;
 use fleetwire_protocol::codec;
@@ -35,7 +35,8 @@ use serde_json::{Map, Value};
 
 use crate::Core;
 use crate::domain::{
-    Agent, Credential, Kind, Model, NewAgent, NewToken, NewWork, No, Release, Token, Vendor, Work,
+    Agent, Credential, Execution, FindingFilter, FoundRow, IllegalTransition, Kind, Model, NewAgent,
+    NewToken, NewWork, No, Queued, Release, Reported, Token, Vendor, Work,
 };
 use crate::keys::Digest;
 use crate::lease::{Liveness, Report};
@@ -113,6 +114,68 @@ pub struct NewModel {
     pub label_map: Option<String>,
 }
 
+/// Work to be queued.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WorkWish {
+    /// What is to be done, in the dialect's word.
+    pub kind: String,
+    /// Its particulars, in the dialect's form.
+    pub payload: Map<String, Value>,
+    /// How urgent it is: higher is sooner.
+    pub priority: i64,
+    /// What its maker calls it, so that it is made once however often it is asked for.
+    pub key: Option<String>,
+    /// Before when it is not handed over.
+    pub not_before: Option<DateTime<Utc>>,
+    /// How long it is worth doing; as configured if nothing is said.
+    pub ttl: Option<Duration>,
+    /// How long an execution may take; what its payload says, or else 300 s, if nothing is said.
+    pub timeout: Option<Duration>,
+    /// How many further executions may follow the first; 2 for a test if nothing is said, and none for other work.
+    pub max_retries: Option<u32>,
+}
+
+/// Work as an operator sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkView {
+    /// How it stands at the moment, whether or not the store has been told what time has done to it.
+    pub work: Work,
+    /// Its executions before the present one, the first one first; empty where only one piece of many is shown.
+    pub earlier: Vec<Execution>,
+}
+
+impl WorkView {
+    fn of(mut work: Work, mut earlier: Vec<Execution>, at: DateTime<Utc>) -> Self {
+        earlier.extend(work.look(at));
+        Self { work, earlier }
+    }
+}
+
+/// How long an execution may take if nothing is said: what the dialect's agents take then.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How often a test is tried again if nothing is said.
+const TEST_RETRIES: u32 = 2;
+
+/// How far ahead work may be queued.
+const FURTHEST: chrono::Duration = chrono::Duration::days(366);
+
+/// The time that an execution may take: said in one of two places, or in both alike. The agent is told what was
+/// said.
+fn settle_timeout(payload: &mut Map<String, Value>, wish: Option<Duration>) -> Done<Duration> {
+    let told = payload.get("execution_timeout").and_then(Value::as_u64).map(Duration::from_secs);
+    match (wish, told) {
+        (Some(wish), Some(told)) if wish != told => Err(OperatorError::Invalid(
+            "timeout_seconds: must be payload.execution_timeout, or only one of them be there".to_owned(),
+        )),
+        (Some(wish), None) => {
+            payload.insert("execution_timeout".to_owned(), wish.as_secs().into());
+            Ok(wish)
+        }
+        (_, told) => Ok(told.unwrap_or(TIMEOUT)),
+    }
+}
+
 /// Why an operator's wish was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -123,6 +186,15 @@ pub enum OperatorError {
     /// Something of that name is there already.
     #[error("this {0} is in use already")]
     Taken(&'static str),
+    /// Another piece of work was asked for under this key.
+    #[error("this key is that of work {work}, which is another wish; take another key for this one")]
+    KeyTaken {
+        /// The other work's id.
+        work: String,
+    },
+    /// The work is in a state in which this cannot be done.
+    #[error("{0}; it stays as it is, and `work add` queues new work")]
+    Transition(#[from] IllegalTransition),
     /// The wish makes no sense for this agent.
     #[error("{0}")]
     Unsuitable(&'static str),
@@ -351,7 +423,11 @@ impl<S: Store> Core<S> {
     /// # Errors
     /// The tenant has no such token, or the store fails.
     pub async fn revoke_token(&self, tenant: No, id: String) -> Done<()> {
-        if self.store.revoke_token(tenant, id).await? { Ok(()) } else { Err(OperatorError::Missing("token")) }
+        if self.store.revoke_token(tenant, id, self.now()).await? {
+            Ok(())
+        } else {
+            Err(OperatorError::Missing("token"))
+        }
     }
 
     /// Offers an agent a new key. Its old one stays good until the new one has been used; asked again
@@ -366,51 +442,100 @@ impl<S: Store> Core<S> {
         let agent = self.find_agent(tenant, vendor, id)?.agent;
         let rotation = agent.rotation + u32::from(!agent.rotating);
         let candidate = self.rotations.candidate(key_prefix(vendor), agent.no, rotation);
-        let agent = self.store.offer_key(agent.no, rotation, Digest::of(&candidate)).await?;
+        let agent = self.store.offer_key(agent.no, rotation, Digest::of(&candidate), self.now()).await?;
         Ok(self.view(&self.registry.put(agent)))
     }
 
-    /// Queues work for an agent.
+    /// Queues work for an agent, once for each key. The flag says whether it was made now.
     ///
     /// # Errors
-    /// The tenant has no such agent, the payload is none that its dialect has, or the store fails.
+    /// The tenant has no such agent, the wish is none that its dialect has, another wish was made under the key, or
+    /// the store fails.
     pub async fn queue_work(
         &self,
         tenant: No,
         vendor: Vendor,
         id: &str,
-        kind: String,
-        payload: Map<String, Value>,
-        priority: i64,
-    ) -> Done<Work> {
+        wish: WorkWish,
+    ) -> Done<(WorkView, bool)> {
         if vendor != Vendor::Achilles {
             return Err(OperatorError::Unsuitable("agents of this vendor are given no tasks"));
         }
         let agent = self.find_agent(tenant, vendor, id)?.agent;
+        let WorkWish { kind, mut payload, priority, key, not_before, ttl, timeout, max_retries } = wish;
+        let timeout = settle_timeout(&mut payload, timeout)?;
         check_payload(&payload)?;
+        let at = self.now();
+        if not_before.is_some_and(|time| time - at > FURTHEST) {
+            return Err(OperatorError::Invalid("not_before: must be within a year".to_owned()));
+        }
+        let is_test = kind == TaskType::ExecuteTest.as_str();
+        if !is_test && max_retries.is_some_and(|retries| retries > 0) {
+            let fault = "max_retries: must be 0, since only execute_test is tried again";
+            return Err(OperatorError::Invalid(fault.to_owned()));
+        }
         let work = NewWork {
             id: self.new_id(),
+            key,
             tenant,
             agent: agent.no,
             kind,
             payload,
             priority,
-            ttl: self.config.work_ttl,
-            at: self.now(),
+            not_before,
+            ttl: ttl.unwrap_or(self.config.work_ttl),
+            timeout: Some(timeout),
+            max_retries: max_retries.unwrap_or(if is_test { TEST_RETRIES } else { 0 }),
+            at,
         };
-        let work = self.store.queue(work).await?;
-        if let Some(record) = self.registry.agent(agent.no) {
-            record.lease.set_has_work(true);
+        let (work, now) = match self.store.queue(work).await? {
+            Queued::Now(work) => (work, true),
+            Queued::Before(work) => (work, false),
+            Queued::Conflict(work) => return Err(OperatorError::KeyTaken { work: work.id }),
+        };
+        if let Some(record) = self.registry.agent(agent.no).filter(|_| now) {
+            record.lease.expect_work(work.not_before);
         }
-        Ok(work)
+        Ok((WorkView::of(work, Vec::new(), at), now))
     }
 
     /// The work of a tenant, the latest first; of one agent if it is named.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> Done<Vec<Work>> {
-        Ok(self.store.work(tenant, agent, limit).await?)
+    pub async fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> Done<Vec<WorkView>> {
+        let (work, at) = (self.store.work(tenant, agent, limit).await?, self.now());
+        Ok(work.into_iter().map(|work| WorkView::of(work, Vec::new(), at)).collect())
+    }
+
+    /// A piece of work with its earlier executions.
+    ///
+    /// # Errors
+    /// The tenant has no such work, or the store fails.
+    pub async fn work_named(&self, tenant: No, id: String) -> Done<WorkView> {
+        let found = self.store.work_named(tenant, id).await?.ok_or(OperatorError::Missing("work"))?;
+        Ok(WorkView::of(found.0, found.1, self.now()))
+    }
+
+    /// Calls work off. Work that was called off before stays so.
+    ///
+    /// # Errors
+    /// The tenant has no such work, the work has come to another end, or the store fails.
+    pub async fn cancel_work(&self, tenant: No, id: String) -> Done<WorkView> {
+        let at = self.now();
+        match self.store.cancel_work(tenant, id, at).await? {
+            Reported::Now(work) | Reported::Before(work) => Ok(WorkView::of(work, Vec::new(), at)),
+            Reported::Illegal(_, illegal) => Err(illegal.into()),
+            Reported::NotYours | Reported::Unknown => Err(OperatorError::Missing("work")),
+        }
+    }
+
+    /// What work has found, the latest first.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn findings(&self, tenant: No, filter: FindingFilter) -> Done<Vec<FoundRow>> {
+        Ok(self.store.findings(tenant, filter).await?)
     }
 
     /// Registers a model.
@@ -449,7 +574,7 @@ impl<S: Store> Core<S> {
         let agent = self.find_agent(tenant, vendor, device)?.agent;
         let agent = self.store.set_desired_model(agent.no, model, self.now()).await?;
         let record = self.registry.put(agent);
-        record.lease.set_has_work(true);
+        record.lease.expect_work(None);
         Ok(self.view(&record))
     }
 

@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 
 use crate::domain::{Agent, Credential, Kind, No, Vendor};
+use crate::events::NewEvent;
 use crate::keys::Digest;
 use crate::lease::Lease;
 use crate::rate::{Meter, Rate};
+use crate::sightings::Sightings;
 
 /// An agent that this process knows: its row and its lease.
 #[derive(Debug)]
@@ -16,11 +18,13 @@ pub struct AgentRecord {
     agent: RwLock<Arc<Agent>>,
     /// Its liveness.
     pub lease: Lease,
+    /// The hosts that it was last seen on.
+    pub(crate) sightings: Sightings,
 }
 
 impl AgentRecord {
     fn new(agent: Agent, lease: Lease) -> Self {
-        Self { agent: RwLock::new(Arc::new(agent)), lease }
+        Self { agent: RwLock::new(Arc::new(agent)), lease, sightings: Sightings::default() }
     }
 
     /// The row as it last was.
@@ -66,6 +70,8 @@ pub(crate) struct Registry {
     epoch: AtomicU64,
     /// Leases that the next flush has to write.
     renewed: Mutex<Vec<Arc<AgentRecord>>>,
+    /// Events that the next flush has to write.
+    noted: Mutex<Vec<NewEvent>>,
 }
 
 impl Registry {
@@ -167,6 +173,31 @@ impl Registry {
     /// Notes that a lease has to be written.
     pub(crate) fn renewed(&self, record: Arc<AgentRecord>) {
         self.renewed.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+
+    /// Agents that the journal has as online and that have not reported after `before`.
+    pub(crate) fn silent_since(&self, before: DateTime<Utc>) -> Vec<Arc<AgentRecord>> {
+        let silent = |record: &AgentRecord| {
+            record.lease.is_online() && record.lease.last_seen().is_some_and(|seen| seen <= before)
+        };
+        self.agents.iter().filter(|record| silent(record)).map(|record| Arc::clone(&record)).collect()
+    }
+
+    /// Notes an event for the next flush.
+    pub(crate) fn note(&self, event: NewEvent) {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    /// Takes the events that have to be written.
+    pub(crate) fn take_noted(&self) -> Vec<NewEvent> {
+        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts events back that could not be written, before those that came later.
+    pub(crate) fn put_noted_back(&self, mut events: Vec<NewEvent>) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        events.append(&mut noted);
+        *noted = events;
     }
 
     /// Takes the leases that have to be written.

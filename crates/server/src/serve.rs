@@ -19,6 +19,9 @@ use tower_service::Service;
 use crate::service::PATIENCE;
 use crate::{AgentService, Rooting, control};
 
+/// Time between two looks for events that are too old to be kept.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
 /// What bounds a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -148,7 +151,14 @@ async fn route<S: Store>(
     operators.call(request.map(Body::new)).await
 }
 
-/// Flushes leases again and again, and once more at the end.
+/// Does what time alone does and nobody asks for, a batch at a time: what is left is done after the next flush.
+async fn sweep<S: Store>(core: &Core<S>) {
+    if let Err(error) = core.sweep_work().await {
+        tracing::error!(%error, "work that is due could not be looked at");
+    }
+}
+
+/// Flushes leases again and again, and once more at the end; in between, old events are forgotten.
 async fn flush<S: Store>(
     core: Arc<Core<S>>,
     interval: Duration,
@@ -156,13 +166,22 @@ async fn flush<S: Store>(
 ) -> Result<(), fleetwire_server_core::store::StoreError> {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut forget = tokio::time::interval(FORGET_INTERVAL);
+    forget.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {
                 if let Err(error) = core.flush().await {
                     tracing::error!(%error, "leases could not be written; they are kept for the next flush");
                 }
+                sweep(&core).await;
             }
+            _ = forget.tick() => match core.forget_events().await {
+                // A few at a time, so that no flush waits for long.
+                Ok(true) => forget.reset_after(interval),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "old events could not be forgotten; it is tried again"),
+            },
             // An error means that the server is gone, which ends the same way.
             _ = until.changed() => return core.flush().await.map(drop),
         }

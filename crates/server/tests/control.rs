@@ -520,6 +520,8 @@ async fn queued_work_is_listed_the_latest_first() {
     let expected = json!({
         "number": 1, "id": id, "agent": {"number": 1, "vendor": "achilles", "id": "one"},
         "type": "execute_command", "state": "queued", "priority": 9, "ttl_seconds": 604_800, "result": null,
+        "key": null, "not_before": null, "expires_at": "2025-03-08T12:00:00.000Z", "timeout_seconds": 300,
+        "max_retries": 0, "execution_number": 1, "deadline": null, "acknowledged_at": null,
         "payload": {"command": "uptime", "arguments": ["-p"], "metadata": {"target": "linux"}, "test_uuid": null},
         "created_at": "2025-03-01T12:00:00.000Z", "delivered_at": null, "completed_at": null,
         "updated_at": "2025-03-01T12:00:00.000Z",
@@ -540,6 +542,67 @@ async fn queued_work_is_listed_the_latest_first() {
         assert_eq!(found, numbers, "{query}");
     }
     assert_eq!(operator.get("/work?vendor=achilles&agent=one").await.body, json!({"work": [expected]}));
+}
+
+#[tokio::test]
+async fn work_of_one_key_is_made_once_shown_and_called_off() {
+    let operator = Operator::new().await;
+    operator.registered("achilles", "one").await;
+    let wish = json!({
+        "type": "execute_test", "key": "nightly", "not_before": "2025-03-02T01:00:00+01:00", "ttl_seconds": 60,
+        "timeout_seconds": 90,
+    });
+    let made = operator.post("/agents/achilles/one/work", wish.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    assert_eq!(made.body["not_before"], "2025-03-02T00:00:00.000Z");
+    assert_eq!(made.body["expires_at"], "2025-03-02T00:01:00.000Z");
+    assert_eq!(made.body["payload"], json!({"execution_timeout": 90}));
+    assert_eq!((&made.body["max_retries"], &made.body["execution_number"]), (&json!(2), &json!(1)));
+    let again = operator.post("/agents/achilles/one/work", wish.clone()).await;
+    assert_eq!((again.status, &again.body), (StatusCode::OK, &made.body));
+    let mut other = wish;
+    other["priority"] = json!(1);
+    let id = made.body["id"].as_str().unwrap();
+    let message =
+        refused(&operator.post("/agents/achilles/one/work", other).await, StatusCode::CONFLICT, "taken");
+    assert!(message.contains(id), "{message}");
+
+    assert_eq!(operator.get(&format!("/work/{id}")).await.body, made.body);
+    for _ in 0..2 {
+        let answer = operator.post(&format!("/work/{id}/cancel"), json!({})).await;
+        assert_eq!((answer.status, &answer.body["state"]), (StatusCode::OK, &json!("canceled")));
+    }
+    for path in ["/work/gone", "/work/gone/cancel"] {
+        let answer = if path.ends_with("cancel") {
+            operator.post(path, json!({})).await
+        } else {
+            operator.get(path).await
+        };
+        refused(&answer, StatusCode::NOT_FOUND, "not_found");
+    }
+    assert_eq!(operator.get("/results").await.body, json!({"results": [], "next": null}));
+}
+
+#[tokio::test]
+async fn work_out_of_bounds_is_refused() {
+    let operator = Operator::new().await;
+    operator.registered("achilles", "one").await;
+    for (wish, place) in [
+        (json!({"type": "t", "key": ""}), "key"),
+        (json!({"type": "t", "not_before": "tomorrow"}), "not_before"),
+        (json!({"type": "t", "not_before": "2026-03-05T00:00:00Z"}), "not_before"),
+        (json!({"type": "t", "ttl_seconds": 0}), "ttl_seconds"),
+        (json!({"type": "t", "timeout_seconds": 86_401}), "timeout_seconds"),
+        (json!({"type": "t", "timeout_seconds": 9, "payload": {"execution_timeout": 8}}), "timeout_seconds"),
+        (json!({"type": "execute_test", "max_retries": 6}), "max_retries"),
+        (json!({"type": "uninstall", "max_retries": 1}), "max_retries"),
+    ] {
+        let message = invalid(&operator.post("/agents/achilles/one/work", wish).await);
+        assert!(message.starts_with(&format!("{place}: ")), "{place}: {message}");
+    }
+    for (query, place) in [("?limit=0", "limit"), ("?agent=one", "vendor")] {
+        assert!(invalid(&operator.get(&format!("/results{query}")).await).starts_with(place), "{query}");
+    }
 }
 
 #[tokio::test]

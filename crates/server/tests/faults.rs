@@ -11,16 +11,18 @@ use chrono::{DateTime, Utc};
 use fleetwire_protocol::{Endpoint, achilles, acusight, agentmc, zstack};
 use fleetwire_server::Settings;
 use fleetwire_server_core::domain::{
-    Agent, BatchLimits, Completed, Completion, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment,
-    HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No, Observation,
-    Reconciled, Recorded, Release, Token, Vendor, Work,
+    Agent, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Execution, FindingFilter,
+    FoundRow, HandedOver, HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken,
+    NewWork, No, Observation, Queued, Reconciled, Recorded, Release, Reported, Swept, Token, Vendor, Work,
+    WorkReport,
 };
+use fleetwire_server_core::events::{Event, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation};
-use fleetwire_server_core::lease::LeaseRow;
-use fleetwire_server_core::operator::Registration;
+use fleetwire_server_core::lease::{Downtime, LeaseRow};
+use fleetwire_server_core::operator::{Registration, WorkWish};
 use fleetwire_server_core::store::{
-    Catalogue, Directory, Founding, Images, Keys, Leases, MemoryStore, Outcome, Restored, StoreError,
-    WorkQueue,
+    Catalogue, Directory, Founding, Images, Journal, Keys, Leases, MemoryStore, Outcome, Restored,
+    StoreError, WorkQueue,
 };
 use fleetwire_server_core::{Clock, Config, Rate};
 use fleetwire_validation::{MAX_OPEN_MEMBERS, MAX_REPORTED};
@@ -109,8 +111,8 @@ impl Keys for FaultyStore {
     async fn tokens(&self, tenant: No) -> Outcome<Vec<Token>> {
         self.open()?.tokens(tenant).await
     }
-    async fn revoke_token(&self, tenant: No, id: String) -> Outcome<bool> {
-        self.open()?.revoke_token(tenant, id).await
+    async fn revoke_token(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<bool> {
+        self.open()?.revoke_token(tenant, id, at).await
     }
     async fn enroll(&self, enrolment: Enrolment) -> Outcome<Enrolled> {
         self.open()?.enroll(enrolment).await
@@ -118,8 +120,8 @@ impl Keys for FaultyStore {
     async fn add_key(&self, digest: Digest, credential: Credential) -> Outcome<()> {
         self.open()?.add_key(digest, credential).await
     }
-    async fn offer_key(&self, no: No, rotation: u32, digest: Digest) -> Outcome<Agent> {
-        self.open()?.offer_key(no, rotation, digest).await
+    async fn offer_key(&self, no: No, rotation: u32, digest: Digest, at: DateTime<Utc>) -> Outcome<Agent> {
+        self.open()?.offer_key(no, rotation, digest, at).await
     }
     async fn settle_key(&self, digest: Digest, at: DateTime<Utc>) -> Outcome<Agent> {
         self.open()?.settle_key(digest, at).await
@@ -127,20 +129,35 @@ impl Keys for FaultyStore {
 }
 
 impl Leases for FaultyStore {
-    async fn flush(&self, leases: Vec<LeaseRow>, now: DateTime<Utc>) -> Outcome<()> {
-        self.open()?.flush(leases, now).await
+    async fn flush(&self, leases: Vec<LeaseRow>, events: Vec<NewEvent>, now: DateTime<Utc>) -> Outcome<()> {
+        self.open()?.flush(leases, events, now).await
     }
 }
 
 impl WorkQueue for FaultyStore {
-    async fn queue(&self, work: NewWork) -> Outcome<Work> {
+    async fn queue(&self, work: NewWork) -> Outcome<Queued> {
         self.open()?.queue(work).await
     }
-    async fn deliver(&self, agent: No, delivery: Delivery, at: DateTime<Utc>) -> Outcome<Vec<Work>> {
+    async fn deliver(&self, agent: No, delivery: Delivery, at: DateTime<Utc>) -> Outcome<HandedOver> {
         self.open()?.deliver(agent, delivery, at).await
     }
-    async fn complete(&self, completion: Completion) -> Outcome<Completed> {
-        self.open()?.complete(completion).await
+    async fn report_work(&self, report: WorkReport) -> Outcome<Reported> {
+        self.open()?.report_work(report).await
+    }
+    async fn cancel_work(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<Reported> {
+        self.open()?.cancel_work(tenant, id, at).await
+    }
+    async fn sweep_work(&self, at: DateTime<Utc>, limit: u32) -> Outcome<Swept> {
+        self.open()?.sweep_work(at, limit).await
+    }
+    async fn excuse(&self, downtime: Downtime) -> Outcome<()> {
+        self.open()?.excuse(downtime).await
+    }
+    async fn work_named(&self, tenant: No, id: String) -> Outcome<Option<(Work, Vec<Execution>)>> {
+        self.open()?.work_named(tenant, id).await
+    }
+    async fn findings(&self, tenant: No, filter: FindingFilter) -> Outcome<Vec<FoundRow>> {
+        self.open()?.findings(tenant, filter).await
     }
     async fn reconcile_model(&self, report: ModelReport) -> Outcome<Reconciled> {
         self.open()?.reconcile_model(report).await
@@ -162,6 +179,15 @@ impl Catalogue for FaultyStore {
     }
     async fn latest_release(&self, tenant: No, os: String, arch: String) -> Outcome<Option<Release>> {
         self.open()?.latest_release(tenant, os, arch).await
+    }
+}
+
+impl Journal for FaultyStore {
+    async fn events(&self, tenant: No, query: EventQuery) -> Outcome<Vec<Event>> {
+        self.open()?.events(tenant, query).await
+    }
+    async fn forget_events(&self, before: DateTime<Utc>, limit: u32) -> Outcome<u32> {
+        self.open()?.forget_events(before, limit).await
     }
 }
 
@@ -331,8 +357,9 @@ impl Fleet {
         let queue = async |agent: &str, priority| {
             let payload = json!({ "command": "id", "arguments": [] }).as_object().unwrap().clone();
             let kind = "execute_command".to_owned();
-            let work = core.queue_work(DEFAULT_TENANT, Vendor::Achilles, agent, kind, payload, priority);
-            work.await.unwrap().id
+            let wish = WorkWish { kind, payload, priority, ..WorkWish::default() };
+            let queued = core.queue_work(DEFAULT_TENANT, Vendor::Achilles, agent, wish).await.unwrap();
+            queued.0.work.id
         };
         let task = queue(ACHILLES_AGENT, 10).await;
         let waiting_task = queue(ACHILLES_AGENT, 1).await;
@@ -560,10 +587,14 @@ async fn settle_other_tenant(store: &FaultyStore, at: DateTime<Utc>) {
                 id: FOREIGN_TASK.to_owned(),
                 tenant: OTHER_TENANT,
                 agent: agent.no,
+                key: None,
                 kind: "execute_command".to_owned(),
                 payload: Map::new(),
                 priority: 1,
+                not_before: None,
                 ttl: Duration::from_secs(3600),
+                timeout: None,
+                max_retries: 0,
                 at,
             };
             store.queue(work).await.unwrap();

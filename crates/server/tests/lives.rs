@@ -30,15 +30,18 @@ use fleetwire_protocol::zstack::{self, AgentPath, BearerToken};
 use fleetwire_protocol::{Auth, Call, Endpoint, Reply, Vendor as _};
 use fleetwire_server::{AgentService, mounts};
 use fleetwire_server_core::domain::{
-    Agent, BatchLimits, Completed, Completion, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment,
-    HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No, Observation,
-    Reconciled, Recorded, Release, Token, Vendor, Work, WorkState,
+    Agent, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Execution, FindingFilter,
+    FoundRow, HandedOver, HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken,
+    NewWork, No, Observation, Queued, Reconciled, Recorded, Release, Reported, Swept, Token, Vendor, Work,
+    WorkReport, WorkState,
 };
+use fleetwire_server_core::events::{Event, EventKind, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation, hex, sha256, unhex};
-use fleetwire_server_core::lease::{LeaseRow, Liveness};
-use fleetwire_server_core::operator::{AgentView, NewModel, NewRelease, Registration};
+use fleetwire_server_core::lease::{Downtime, LeaseRow, Liveness};
+use fleetwire_server_core::operator::{AgentView, NewModel, NewRelease, Registration, WorkWish};
 use fleetwire_server_core::store::{
-    Catalogue, Directory, Founding, Images, Keys, Leases, MemoryStore, Restored, Store, StoreError, WorkQueue,
+    Catalogue, Directory, Founding, Images, Journal, Keys, Leases, MemoryStore, Restored, Store, StoreError,
+    WorkQueue,
 };
 use fleetwire_server_core::{Clock, Config, Core, Entropy};
 use fleetwire_store_sqlite::SqliteStore;
@@ -227,21 +230,26 @@ watch! {
     Keys {
         fn issue_token(token: NewToken) -> Token;
         fn tokens(tenant: No) -> Vec<Token>;
-        fn revoke_token(tenant: No, id: String) -> bool;
+        fn revoke_token(tenant: No, id: String, at: DateTime<Utc>) -> bool;
         fn enroll(enrolment: Enrolment) -> Enrolled;
         fn add_key(digest: Digest, credential: Credential) -> ();
-        fn offer_key(no: No, rotation: u32, digest: Digest) -> Agent;
+        fn offer_key(no: No, rotation: u32, digest: Digest, at: DateTime<Utc>) -> Agent;
         fn settle_key(digest: Digest, at: DateTime<Utc>) -> Agent;
     }
     Leases {
-        fn flush(leases: Vec<LeaseRow>, now: DateTime<Utc>) -> ();
+        fn flush(leases: Vec<LeaseRow>, events: Vec<NewEvent>, now: DateTime<Utc>) -> ();
     }
     WorkQueue {
-        fn queue(work: NewWork) -> Work;
-        fn deliver(agent: No, delivery: Delivery, at: DateTime<Utc>) -> Vec<Work>;
-        fn complete(completion: Completion) -> Completed;
+        fn queue(work: NewWork) -> Queued;
+        fn deliver(agent: No, delivery: Delivery, at: DateTime<Utc>) -> HandedOver;
+        fn report_work(report: WorkReport) -> Reported;
+        fn cancel_work(tenant: No, id: String, at: DateTime<Utc>) -> Reported;
         fn reconcile_model(report: ModelReport) -> Reconciled;
+        fn sweep_work(at: DateTime<Utc>, limit: u32) -> Swept;
+        fn excuse(downtime: Downtime) -> ();
         fn work(tenant: No, agent: Option<No>, limit: u32) -> Vec<Work>;
+        fn work_named(tenant: No, id: String) -> Option<(Work, Vec<Execution>)>;
+        fn findings(tenant: No, filter: FindingFilter) -> Vec<FoundRow>;
     }
     Catalogue {
         fn add_model(model: Model) -> ();
@@ -251,6 +259,10 @@ watch! {
     }
     Images {
         fn record_image(image: NewImage, limits: BatchLimits) -> Recorded;
+    }
+    Journal {
+        fn events(tenant: No, query: EventQuery) -> Vec<Event>;
+        fn forget_events(before: DateTime<Utc>, limit: u32) -> u32;
     }
 }
 
@@ -946,7 +958,8 @@ impl<K: Shelf> World<K> {
         let payload = Map::from_iter([("command".to_owned(), json!(command))]);
         let id = agent.agent_id.as_str();
         let kind = "execute_command".to_owned();
-        self.core().queue_work(DEFAULT_TENANT, Vendor::Achilles, id, kind, payload, priority).await.unwrap()
+        let wish = WorkWish { kind, payload, priority, ..WorkWish::default() };
+        self.core().queue_work(DEFAULT_TENANT, Vendor::Achilles, id, wish).await.unwrap().0.work
     }
 
     async fn report(&self, agent: &AgentCredentials, task: &str, exit_code: i64) -> Outcome<ResultAnswer> {
@@ -993,7 +1006,7 @@ async fn the_first_report_of_a_result_is_not_marked_a_repeat<K: Shelf>(world: Wo
     world.poll(&agent).await.unwrap();
     let answer = world.report(&agent, &work.id, 0).await.unwrap();
     assert_eq!((answer.idempotent, answer.data.status), (None, Some(TaskStatus::Completed)));
-    assert_eq!(world.core().work(DEFAULT_TENANT, None, 9).await.unwrap()[0].state, WorkState::Succeeded);
+    assert_eq!(world.core().work(DEFAULT_TENANT, None, 9).await.unwrap()[0].work.state, WorkState::Succeeded);
 }
 
 async fn what_a_result_leaves_empty_is_as_enrolled<K: Shelf>(world: World<K>) {
@@ -1001,7 +1014,7 @@ async fn what_a_result_leaves_empty_is_as_enrolled<K: Shelf>(world: World<K>) {
     let work = world.queue(&agent, "hostname", 0).await;
     world.poll(&agent).await.unwrap();
     world.report(&agent, &work.id, 0).await.unwrap();
-    let result = world.core().work(DEFAULT_TENANT, None, 1).await.unwrap()[0].result.clone().unwrap();
+    let result = world.core().work(DEFAULT_TENANT, None, 1).await.unwrap()[0].work.result.clone().unwrap();
     assert_eq!(result["hostname"], json!(machine.host));
     assert_eq!((&result["os"], &result["arch"]), (&json!("windows"), &json!("amd64")));
 }
@@ -1038,7 +1051,8 @@ async fn a_task_is_handed_over_again_until_its_result_is_in<K: Shelf>(mut world:
     world.lose(Lost::Answer);
     assert_eq!(world.poll(&agent).await, Err(Failed::Lost));
     let first = world.poll(&agent).await.unwrap().unwrap();
-    world.time.pass(HOUR);
+    // Its execution may take 300 s, and 120 s more for the answer.
+    world.time.pass(Duration::from_secs(400));
     world.restart().await;
     let again = world.poll(&agent).await.unwrap().unwrap();
     assert_eq!((&first, first.id.as_str()), (&again, work.id.as_str()));
@@ -1059,7 +1073,7 @@ async fn a_task_expires_after_its_time_and_not_before<K: Shelf>(world: World<K>)
     assert_eq!(world.poll(&agent).await.unwrap(), None);
     let answer = world.report(&agent, &work.id, 0).await.unwrap();
     assert_eq!((answer.idempotent, answer.data.status), (Some(true), Some(TaskStatus::Expired)));
-    assert_eq!(world.core().work(DEFAULT_TENANT, None, 9).await.unwrap()[0].state, WorkState::Expired);
+    assert_eq!(world.core().work(DEFAULT_TENANT, None, 9).await.unwrap()[0].work.state, WorkState::Expired);
 }
 
 // Achilles: updates.
@@ -1182,7 +1196,7 @@ impl<K: Shelf> World<K> {
 
     async fn work_states(&self) -> Vec<WorkState> {
         let work = self.core().work(DEFAULT_TENANT, None, 99).await.unwrap();
-        work.iter().rev().map(|work| work.state).collect()
+        work.iter().rev().map(|view| view.work.state).collect()
     }
 }
 
@@ -1847,6 +1861,201 @@ async fn a_clock_that_steps_back_makes_nobody_late<K: Shelf>(mut world: World<K>
     }
 }
 
+// What is told of all that.
+
+impl<K: Shelf> World<K> {
+    /// Everything that was told, from the beginning on.
+    async fn told(&self) -> Vec<Event> {
+        let query = EventQuery { after: Some(0), limit: 1000, ..EventQuery::default() };
+        self.core().events(DEFAULT_TENANT, query).await.unwrap()
+    }
+
+    async fn told_of(&self, kinds: &[EventKind]) -> Vec<Event> {
+        self.told().await.into_iter().filter(|event| kinds.contains(&event.kind)).collect()
+    }
+
+    /// Whether each agent is told to be online, in the order of the telling.
+    async fn turns(&self) -> Vec<bool> {
+        let turns = self.told_of(&[EventKind::Online, EventKind::Offline]).await;
+        turns.iter().map(|event| event.kind == EventKind::Online).collect()
+    }
+
+    async fn flush_and_restart(&mut self) {
+        self.core().flush().await.unwrap();
+        self.restart().await;
+    }
+}
+
+/// The same life with a restart between any two of its steps.
+async fn a_gap_is_told_once_with_its_cause_and_reason<K: Shelf>(mut world: World<K>) {
+    let (machine, agent) = world.enrolled("ws-1").await;
+    world.flush_and_restart().await;
+    assert!(world.turns().await.is_empty(), "it has never reported");
+
+    let begun = world.now();
+    world.beat(&machine, &agent).await.unwrap();
+    world.flush_and_restart().await;
+    assert_eq!(world.turns().await, [true]);
+
+    // The disk fills up.
+    let mut call = machine.beat(world.now(), "0.5.11");
+    call.body.system.disk_free_mb = 12.into();
+    world.call(&agent, &call).await.unwrap();
+    world.flush_and_restart().await;
+    for late in 0..5 {
+        world.time.pass(seconds(30));
+        world.flush_and_restart().await;
+        assert_eq!(world.turns().await, [true], "silent for {} s", 30 * (late + 1));
+    }
+    // The server was never away for longer than a moment, so that the silence is the agent's own.
+    for _ in 0..6 {
+        world.time.pass(seconds(30));
+        world.core().flush().await.unwrap();
+    }
+    world.flush_and_restart().await;
+    assert_eq!(world.turns().await, [true, false]);
+    let offline = world.told_of(&[EventKind::Offline]).await.remove(0);
+    assert_eq!(offline.detail["probable_cause"], "disk_pressure");
+    assert_eq!(offline.detail["metrics"]["disk_free_mb"], 12.0);
+    assert_eq!(offline.detail["last_seen"], json!("2026-03-21T14:30:00.000Z"));
+    assert!(offline.at > begun + TimeDelta::seconds(180));
+
+    world.time.pass(HOUR);
+    world.flush_and_restart().await;
+    world.core().flush().await.unwrap();
+    assert_eq!(world.turns().await, [true, false], "once a gap");
+
+    let mut call = machine.beat(world.now(), "0.5.11");
+    call.body.reconnect_reason = Some(achilles::ReconnectReason::ServiceRestart);
+    world.call(&agent, &call).await.unwrap();
+    world.beat(&machine, &agent).await.unwrap();
+    world.flush_and_restart().await;
+    world.core().flush().await.unwrap();
+    assert_eq!(world.turns().await, [true, false, true]);
+    let back = world.told_of(&[EventKind::Online]).await.remove(1);
+    assert_eq!(back.detail["reason"], "service_restart");
+    assert_eq!(back.detail["probable_cause"], "disk_pressure", "what it was when it fell silent");
+    assert_eq!(back.detail["last_seen"], offline.detail["last_seen"]);
+    assert_eq!(back.at, world.now());
+}
+
+async fn a_turn_that_was_lost_with_a_flush_is_told_by_the_next<K: Shelf>(mut world: World<K>) {
+    let (machine, agent) = world.living("ws-1").await;
+    // The plug is pulled before the flush.
+    world.restart().await;
+    world.core().flush().await.unwrap();
+    assert!(world.turns().await.is_empty());
+    world.beat(&machine, &agent).await.unwrap();
+    for _ in 0..2 {
+        world.fail_next("flush");
+        assert!(world.core().flush().await.is_err());
+    }
+    world.core().flush().await.unwrap();
+    world.core().flush().await.unwrap();
+    assert_eq!(world.turns().await, [true]);
+
+    world.time.pass(seconds(180));
+    world.fail_next("flush");
+    assert!(world.core().flush().await.is_err());
+    // Back before anybody could be told of the silence: it is told all the same, in its order.
+    world.beat(&machine, &agent).await.unwrap();
+    world.core().flush().await.unwrap();
+    assert_eq!(world.turns().await, [true, false, true]);
+    world.time.pass(seconds(180));
+    world.fail_next("flush");
+    assert!(world.core().flush().await.is_err());
+    world.restart().await;
+    world.time.pass(seconds(90));
+    world.core().flush().await.unwrap();
+    assert_eq!(world.turns().await, [true, false, true, false]);
+}
+
+async fn nobody_is_told_to_be_offline_for_the_servers_absence<K: Shelf>(mut world: World<K>) {
+    let (machine, agent) = world.living("ws-1").await;
+    world.core().flush().await.unwrap();
+    world.time.pass(24 * HOUR);
+    world.restart().await;
+    for _ in 0..89 {
+        world.core().flush().await.unwrap();
+        world.time.pass(seconds(1));
+    }
+    world.beat(&machine, &agent).await.unwrap();
+    world.core().flush().await.unwrap();
+    assert_eq!(world.turns().await, [true]);
+}
+
+async fn a_life_is_told_from_its_enrolment_on<K: Shelf>(world: World<K>) {
+    let (machine, agent) = world.living("ws-1").await;
+    let id = agent.agent_id.as_str();
+    world.core().flush().await.unwrap();
+    world.call(&agent, &machine.beat(world.now(), "0.6.0")).await.unwrap();
+    world.core().rotate_key(DEFAULT_TENANT, Vendor::Achilles, id).await.unwrap();
+    let key = world.beat(&machine, &agent).await.unwrap().new_api_key.unwrap();
+    let renewed = AgentCredentials::new(agent.agent_id.clone(), key);
+    world.poll(&renewed).await.unwrap();
+    let kinds: Vec<_> = world.told().await.iter().map(|event| event.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::TokenIssued,
+            EventKind::Enrolled,
+            EventKind::Online,
+            EventKind::VersionChanged,
+            // The same beat said so.
+            EventKind::KeyOffered,
+            EventKind::VersionChanged,
+            EventKind::KeyRotated,
+        ]
+    );
+    let secrets = [agent.key.expose(), renewed.key.expose()];
+    let text = format!("{:?}", world.told().await);
+    assert!(secrets.iter().all(|secret| !text.contains(secret)), "no key is in the journal");
+}
+
+async fn two_hosts_that_take_turns_with_one_key_are_suspected<K: Shelf>(world: World<K>) {
+    let (machine, agent) = world.living("ws-1").await;
+    let copy = Machine::named("ws-1-copy");
+    for turn in 0..6 {
+        world.time.pass(seconds(30));
+        let host = if turn % 2 == 0 { &copy } else { &machine };
+        world.beat(host, &agent).await.unwrap();
+    }
+    world.core().flush().await.unwrap();
+    let suspected = world.told_of(&[EventKind::CloneSuspected]).await;
+    let [suspicion] = suspected.as_slice() else { panic!("not once: {suspected:?}") };
+    assert_eq!(suspicion.detail["newer"]["host"], "ws-1");
+    assert_eq!(suspicion.detail["older"]["host"], "ws-1-copy");
+    let last = world.agent(Vendor::Achilles, agent.agent_id.as_str());
+    assert_eq!(last.agent.facts["hostname"], "ws-1", "the newer one wins");
+}
+
+async fn an_agent_between_two_hosts_is_suspected<K: Shelf>(world: World<K>) {
+    let (key, agent) = (world.agentmc_key().await, world.numbered().await);
+    let report = json!({"agent": {"id": agent, "name": "a", "identity": "x"}});
+    for host in [FINGERPRINT, OTHER_FINGERPRINT, FINGERPRINT, OTHER_FINGERPRINT] {
+        world.time.pass(seconds(20));
+        world.host_beat(&key, host_report(host, &report)).await.unwrap();
+    }
+    world.core().flush().await.unwrap();
+    let suspected = world.told_of(&[EventKind::CloneSuspected]).await;
+    assert_eq!(suspected.iter().map(|event| event.agent).collect::<Vec<_>>(), [Some(agent)]);
+}
+
+async fn old_events_are_forgotten_in_small_steps<K: Shelf>(world: World<K>) {
+    let world = world.with(|config| config.keep_events = HOUR).await;
+    world.token(1, HOUR).await;
+    world.time.pass(HOUR);
+    assert!(!world.core().forget_events().await.unwrap());
+    assert_eq!(world.told().await.len(), 1, "not older than that");
+    for _ in 0..1000 {
+        world.token(1, HOUR).await;
+    }
+    world.time.pass(HOUR + seconds(1));
+    assert!(world.core().forget_events().await.unwrap(), "there may be more");
+    assert!(!world.core().forget_events().await.unwrap());
+    assert_eq!(world.told().await, []);
+}
+
 macro_rules! lives {
     ($($life:ident,)+) => {
         lives!(@on memory Memory: $($life,)+);
@@ -1926,6 +2135,13 @@ lives! {
     a_hosts_own_key_is_good_for_that_host_only,
     the_fingerprint_may_stand_in_the_header,
     undocumented_members_of_meta_are_tolerated,
+    a_gap_is_told_once_with_its_cause_and_reason,
+    a_turn_that_was_lost_with_a_flush_is_told_by_the_next,
+    nobody_is_told_to_be_offline_for_the_servers_absence,
+    a_life_is_told_from_its_enrolment_on,
+    two_hosts_that_take_turns_with_one_key_are_suspected,
+    an_agent_between_two_hosts_is_suspected,
+    old_events_are_forgotten_in_small_steps,
     a_quiet_report_asks_no_store,
     a_flush_writes_the_leases_that_were_renewed,
     a_flush_that_fails_keeps_its_leases_for_the_next,

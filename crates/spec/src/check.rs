@@ -325,6 +325,14 @@ pub fn names() -> Vec<Name> {
 /// # Errors
 /// One of the three cannot be read or made.
 pub fn check(root: &Path) -> Result<Report, CheckError> {
+    check_with(root, Vec::new())
+}
+
+/// As [`check`], with `further` generated documents that are made elsewhere.
+///
+/// # Errors
+/// As of [`check`].
+pub fn check_with(root: &Path, further: Vec<Document>) -> Result<Report, CheckError> {
     let sources = source::read(root)?;
     let deviations = deviations::read(root)?;
     let ours = contracts()?;
@@ -332,7 +340,7 @@ pub fn check(root: &Path) -> Result<Report, CheckError> {
     let mut proof = prove(&sources, &deviations, &ours, &names);
     let mut prover = Prover::new(Settings::default());
     proof.coverage.findings.extend(baseline::compare(root, &ours, &names, &mut prover)?);
-    let generated = generated(root)?;
+    let generated = generated(root, further)?;
     let files = settle(root, &generated, Mode::Check)?;
     Ok(Report::new(proof, files, deviations, generated.len()))
 }
@@ -351,14 +359,23 @@ pub fn contracts() -> Result<BTreeMap<String, Contracts>, generate::Error> {
 /// # Errors
 /// A file cannot be made, read or written.
 pub fn generate_into(root: &Path) -> Result<Vec<Finding>, CheckError> {
-    Ok(settle(root, &generated(root)?, Mode::Write)?)
+    generate_with(root, Vec::new())
+}
+
+/// As [`generate_into`], with `further` generated documents that are made elsewhere.
+///
+/// # Errors
+/// As of [`generate_into`].
+pub fn generate_with(root: &Path, further: Vec<Document>) -> Result<Vec<Finding>, CheckError> {
+    Ok(settle(root, &generated(root, further)?, Mode::Write)?)
 }
 
 /// The file whose table of operations is generated, and the rest of it is not.
 const README: &str = "README.md";
 
-fn generated(root: &Path) -> Result<Vec<Document>, CheckError> {
+fn generated(root: &Path, further: Vec<Document>) -> Result<Vec<Document>, CheckError> {
     let mut documents = generate::documents()?;
+    documents.extend(further);
     let path = root.join(README);
     match fs::read_to_string(&path) {
         Ok(text) => {

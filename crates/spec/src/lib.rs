@@ -31,7 +31,8 @@
 //! same path; [`baseline`] holds them against what released versions promised.
 //!
 //! # Invariants
-//! * Nothing is printed here, and nothing but [`generate_into`] and [`baseline::keep`] writes. No network.
+//! * Nothing is printed here, and nothing but [`generate_into`], [`generate_with`] and [`baseline::keep`] writes. No
+//!   network.
 //! * A difference is either gone or a finding: there are no waivers, only patches to the source that say why.
 
 pub mod baseline;
@@ -53,7 +54,7 @@ pub mod schema;
 pub mod source;
 
 pub use check::{
-    CheckError, Contracts, Held, Proof, Report, Verdict, check, contracts, generate_into, names, prove,
-    prove_vendor,
+    CheckError, Contracts, Held, Proof, Report, Verdict, check, check_with, contracts, generate_into,
+    generate_with, names, prove, prove_vendor,
 };
 pub use finding::{Finding, Fix, Kind, Severity, Side};

@@ -1,11 +1,13 @@
 use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::{Agent, Model, No, Release};
+use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::store::{Catalogue, Outcome, StoreError};
 use rusqlite::{Connection, params};
 
 use crate::SqliteStore;
 use crate::directory::{known_agent, put};
 use crate::error::{Done, unless_taken};
+use crate::events::tell;
 use crate::rows::{Column, Columns, first};
 
 impl Catalogue for SqliteStore {
@@ -36,9 +38,11 @@ impl Catalogue for SqliteStore {
             if find_model(connection, agent.tenant, &model)?.is_none() {
                 return Err(StoreError::Missing("model").into());
             }
-            agent.desired_model = Some(model);
+            let before = agent.desired_model.replace(model);
+            agent.desired_at = Some(at);
             agent.updated_at = at;
             put(connection, &agent)?;
+            tell(connection, NewEvent::model_assigned(before.as_deref(), &agent, at))?;
             Ok(agent)
         })
         .await

@@ -2,12 +2,14 @@ use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::{
     Agent, Credential, HIGHEST_NO, HostReport, Hosted, Kind, NewAgent, No, Observation, Vendor,
 };
+use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Digest;
 use fleetwire_server_core::store::{Directory, Outcome, StoreError};
 use rusqlite::{Connection, params};
 
 use crate::SqliteStore;
 use crate::error::Done;
+use crate::events::tell;
 use crate::keys::{add_key, find_key};
 use crate::rows::{Column, Columns, agent, agent_columns, all, find_agent, first};
 
@@ -31,7 +33,7 @@ impl Directory for SqliteStore {
     }
 
     async fn register(&self, agent: NewAgent) -> Outcome<Agent> {
-        self.write(move |connection| register(connection, agent)).await
+        self.write(move |connection| register_and_tell(connection, agent)).await
     }
 
     async fn observe(&self, no: No, seen: Observation, at: DateTime<Utc>) -> Outcome<Agent> {
@@ -129,6 +131,12 @@ pub(crate) fn register(connection: &Connection, mut agent: NewAgent) -> Done<Age
     Ok(agent)
 }
 
+fn register_and_tell(connection: &Connection, agent: NewAgent) -> Done<Agent> {
+    let agent = register(connection, agent)?;
+    tell(connection, [NewEvent::registered(&agent, agent.created_at)])?;
+    Ok(agent)
+}
+
 /// A key of this agent.
 pub(crate) fn bound_to(agent: &Agent) -> Credential {
     Credential { tenant: agent.tenant, vendor: agent.vendor, agent: Some(agent.no), candidate: false }
@@ -140,7 +148,7 @@ pub(crate) fn put(connection: &Connection, agent: &Agent) -> Done<()> {
         .prepare_cached(
             "UPDATE agents SET parent = ?2, hosted_key = ?3, name = ?4, version = ?5, facts = ?6, labels = ?7,
                  disabled = ?8, activated = ?9, desired_model = ?10, current_model = ?11, rotation = ?12,
-                 rotating = ?13, updated_at = ?14
+                 rotating = ?13, updated_at = ?14, desired_at = ?15
              WHERE no = ?1",
         )?
         .execute(params![
@@ -158,14 +166,17 @@ pub(crate) fn put(connection: &Connection, agent: &Agent) -> Done<()> {
             agent.rotation,
             agent.rotating,
             Column(agent.updated_at),
+            agent.desired_at.map(Column),
         ])?;
     Ok(())
 }
 
 fn observe(connection: &Connection, mut agent: Agent, seen: Observation, at: DateTime<Utc>) -> Done<Agent> {
     check_parent(connection, agent.tenant, seen.parent)?;
+    let version = agent.version.clone();
     seen.apply(&mut agent, at);
     put(connection, &agent)?;
+    tell(connection, NewEvent::version_changed(version.as_deref(), &agent, at))?;
     Ok(agent)
 }
 
@@ -192,7 +203,7 @@ fn report_host(connection: &Connection, report: &HostReport) -> Done<Hosted> {
             observe(connection, host, report.host.clone(), report.at)?
         }
         Some(host) => host,
-        None => register(connection, report.new_host())?,
+        None => register_and_tell(connection, report.new_host())?,
     };
     let mut numbers = Vec::new();
     for hosted in &report.agents {
@@ -206,7 +217,7 @@ fn report_host(connection: &Connection, report: &HostReport) -> Done<Hosted> {
             )?,
         };
         let Some(no) = no else {
-            numbers.push(register(connection, report.new_agent(hosted, host.no))?.no);
+            numbers.push(register_and_tell(connection, report.new_agent(hosted, host.no))?.no);
             continue;
         };
         let agent = known_agent(connection, no)?;

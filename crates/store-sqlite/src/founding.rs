@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Foundation;
 use fleetwire_server_core::lease::LeaseRow;
 use fleetwire_server_core::store::{Founding, Leases, Outcome, Restored};
@@ -6,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 
 use crate::SqliteStore;
 use crate::error::Done;
+use crate::events::tell_news;
 use crate::rows::{Column, Columns, agent, agent_columns, all, first};
 
 impl Founding for SqliteStore {
@@ -42,7 +44,9 @@ impl Founding for SqliteStore {
             let up_until = first(connection, "SELECT up_until FROM uptime", [], |row| {
                 row.get(0).map(|Column(up_until)| up_until)
             })?;
-            Ok(Restored { agents: all(connection, SQL, [], read)?, up_until })
+            let online = all(connection, "SELECT agent FROM online", [], |row| row.get(0))?;
+            let agents = all(connection, SQL, [], read)?;
+            Ok(Restored { agents, up_until, online: online.into_iter().collect() })
         })
         .await
     }
@@ -56,7 +60,7 @@ fn kept(connection: &Connection) -> Done<Option<Foundation>> {
 }
 
 impl Leases for SqliteStore {
-    async fn flush(&self, leases: Vec<LeaseRow>, now: DateTime<Utc>) -> Outcome<()> {
+    async fn flush(&self, leases: Vec<LeaseRow>, events: Vec<NewEvent>, now: DateTime<Utc>) -> Outcome<()> {
         self.write(move |connection| {
             let mut renew = connection.prepare_cached(
                 "INSERT INTO leases (agent, last_seen, report)
@@ -70,6 +74,9 @@ impl Leases for SqliteStore {
                     Column(lease.last_seen),
                     lease.report.as_ref().map(Column)
                 ])?;
+            }
+            for event in events {
+                tell_news(connection, event)?;
             }
             connection
                 .prepare_cached(

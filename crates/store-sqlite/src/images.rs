@@ -1,9 +1,12 @@
 use fleetwire_server_core::domain::{BatchLimits, NewImage, No, Recorded};
+use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::store::{Images, Outcome, StoreError};
 use rusqlite::{Connection, params};
 
 use crate::SqliteStore;
+use crate::directory::known_agent;
 use crate::error::{Done, unless_taken};
+use crate::events::tell;
 use crate::rows::{Column, Columns, first};
 
 impl Images for SqliteStore {
@@ -87,16 +90,24 @@ fn slot(connection: &Connection, image: &NewImage, limits: BatchLimits) -> Done<
             Ok((batch, columns.plain()?, columns.get()?))
         },
     )?;
-    if let Some((batch, images, opened_at)) = latest
-        && limits.takes_another(images, opened_at, image.at)
-    {
-        connection
-            .prepare_cached("UPDATE batches SET images = images + 1 WHERE no = ?1")?
-            .execute([batch.0])?;
-        return Ok(batch);
-    }
+    let device = match latest {
+        Some((batch, images, opened_at)) if limits.takes_another(images, opened_at, image.at) => {
+            connection
+                .prepare_cached("UPDATE batches SET images = images + 1 WHERE no = ?1")?
+                .execute([batch.0])?;
+            return Ok(batch);
+        }
+        Some((batch, images, _)) => {
+            let device = known_agent(connection, image.agent)?;
+            tell(connection, [NewEvent::batch_closed(&device, &batch.1, images, &limits, image.at)])?;
+            device
+        }
+        None => known_agent(connection, image.agent)?,
+    };
     let opened = connection
         .prepare_cached("INSERT INTO batches (id, agent, images, opened_at) VALUES (?1, ?2, 1, ?3)")?
         .insert(params![image.batch, image.agent, Column(image.at)]);
-    Ok((unless_taken(opened, "batch")?, image.batch.clone()))
+    let opened = unless_taken(opened, "batch")?;
+    tell(connection, [NewEvent::batch_opened(&device, &image.batch, image.at)])?;
+    Ok((opened, image.batch.clone()))
 }

@@ -1,5 +1,6 @@
 use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::{Agent, Credential, Enrolled, Enrolment, NewToken, No, Token};
+use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Digest;
 use fleetwire_server_core::store::{Keys, Outcome, StoreError};
 use rusqlite::{Connection, params};
@@ -7,6 +8,7 @@ use rusqlite::{Connection, params};
 use crate::SqliteStore;
 use crate::directory::{bound_to, known_agent, put, register};
 use crate::error::{Done, unless_taken};
+use crate::events::tell;
 use crate::rows::{Column, Columns, all, first};
 
 /// The columns of a token, in the order of [`token`].
@@ -37,6 +39,7 @@ impl Keys for SqliteStore {
                 ],
             );
             unless_taken(inserted, "token")?;
+            tell(connection, [NewEvent::token_issued(&token)])?;
             Ok(token)
         })
         .await
@@ -48,10 +51,15 @@ impl Keys for SqliteStore {
         self.read(move |connection| all(connection, SQL, [tenant], |row| token(&mut Columns::of(row)))).await
     }
 
-    async fn revoke_token(&self, tenant: No, id: String) -> Outcome<bool> {
+    async fn revoke_token(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<bool> {
         self.write(move |connection| {
-            let sql = "UPDATE tokens SET revoked = 1 WHERE tenant = ?1 AND id = ?2";
-            Ok(connection.execute(sql, params![tenant, id])? != 0)
+            let sql = "UPDATE tokens SET revoked = 1 WHERE tenant = ?1 AND id = ?2 AND revoked = 0";
+            if connection.execute(sql, params![tenant, id])? != 0 {
+                tell(connection, [NewEvent::token_revoked(tenant, &id, at)])?;
+                return Ok(true);
+            }
+            let sql = "SELECT 1 FROM tokens WHERE tenant = ?1 AND id = ?2";
+            Ok(first(connection, sql, params![tenant, id], |_| Ok(()))?.is_some())
         })
         .await
     }
@@ -70,7 +78,7 @@ impl Keys for SqliteStore {
         .await
     }
 
-    async fn offer_key(&self, no: No, rotation: u32, digest: Digest) -> Outcome<Agent> {
+    async fn offer_key(&self, no: No, rotation: u32, digest: Digest, at: DateTime<Utc>) -> Outcome<Agent> {
         self.write(move |connection| {
             let mut agent = known_agent(connection, no)?;
             if agent.takes_offer(rotation) {
@@ -78,6 +86,7 @@ impl Keys for SqliteStore {
                 agent.rotation = rotation;
                 agent.rotating = true;
                 put(connection, &agent)?;
+                tell(connection, [NewEvent::key_offered(&agent, at)])?;
             }
             Ok(agent)
         })
@@ -98,6 +107,7 @@ impl Keys for SqliteStore {
             connection
                 .prepare_cached("UPDATE keys SET candidate = 0 WHERE digest = ?1")?
                 .execute([Column(digest)])?;
+            tell(connection, key.candidate.then(|| NewEvent::key_rotated(&agent, at)))?;
             Ok(agent)
         })
         .await
@@ -165,6 +175,7 @@ fn enroll(connection: &Connection, mut enrolment: Enrolment) -> Done<Enrolled> {
             if let Some(digest) = enrolment.agent.key {
                 add_key(connection, digest, bound_to(&agent))?;
             }
+            tell(connection, [NewEvent::enrolled(&agent, &token.id, true, enrolment.agent.at)])?;
             return Ok(Enrolled::Again(agent));
         }
     }
@@ -178,5 +189,6 @@ fn enroll(connection: &Connection, mut enrolment: Enrolment) -> Done<Enrolled> {
     connection
         .prepare_cached("INSERT INTO enrolments (token, identity, agent, at) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![token_no, enrolment.identity, agent.no, Column(at)])?;
+    tell(connection, [NewEvent::enrolled(&agent, &token.id, false, at)])?;
     Ok(Enrolled::New(agent))
 }

@@ -31,6 +31,8 @@
 mod catalogue;
 mod directory;
 mod error;
+mod events;
+mod findings;
 mod founding;
 mod images;
 mod keys;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::{Agent, Kind, No, Vendor, Work, WorkState};
+use fleetwire_server_core::events::EventKind;
 use fleetwire_server_core::keys::Digest;
 use fleetwire_server_core::lease::Report;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -75,7 +76,7 @@ macro_rules! words {
     )*};
 }
 
-words!(Vendor, Kind, WorkState);
+words!(EventKind, Vendor, Kind, WorkState);
 
 impl ToSql for Column<&Value> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -207,7 +208,7 @@ macro_rules! agent_columns {
     () => {
         "agents.no, agents.tenant, agents.vendor, agents.kind, agents.id, agents.parent, agents.name, \
          agents.version, agents.facts, agents.labels, agents.disabled, agents.activated, agents.desired_model, \
-         agents.current_model, agents.rotation, agents.rotating, agents.created_at, agents.updated_at"
+         agents.desired_at, agents.current_model, agents.rotation, agents.rotating, agents.created_at, agents.updated_at"
     };
 }
 pub(crate) use agent_columns;
@@ -227,6 +228,7 @@ pub(crate) fn agent(columns: &mut Columns<'_>) -> rusqlite::Result<Agent> {
         disabled: columns.plain()?,
         activated: columns.plain()?,
         desired_model: columns.plain()?,
+        desired_at: columns.maybe()?,
         current_model: columns.plain()?,
         rotation: columns.plain()?,
         rotating: columns.plain()?,
@@ -243,8 +245,8 @@ pub(crate) fn find_agent(connection: &Connection, no: No) -> Done<Option<Agent>>
 /// The columns of a piece of work, in the order of [`work`].
 macro_rules! work_columns {
     () => {
-        "no, id, tenant, agent, kind, payload, state, priority, ttl, created_at, delivered_at, completed_at, \
-         updated_at, result"
+        "no, id, key, tenant, agent, kind, payload, state, priority, not_before, ttl, timeout, max_retries, \
+         execution_number, created_at, delivered_at, acknowledged_at, deadline, completed_at, updated_at, result"
     };
 }
 pub(crate) use work_columns;
@@ -254,15 +256,22 @@ pub(crate) fn work(row: &Row<'_>) -> rusqlite::Result<Work> {
     Ok(Work {
         no: columns.plain()?,
         id: columns.plain()?,
+        key: columns.plain()?,
         tenant: columns.plain()?,
         agent: columns.plain()?,
         kind: columns.plain()?,
         payload: columns.get()?,
         state: columns.get()?,
         priority: columns.plain()?,
+        not_before: columns.maybe()?,
         ttl: columns.get()?,
+        timeout: columns.maybe()?,
+        max_retries: columns.plain()?,
+        execution_number: columns.plain()?,
         created_at: columns.get()?,
         delivered_at: columns.maybe()?,
+        acknowledged_at: columns.maybe()?,
+        deadline: columns.maybe()?,
         completed_at: columns.maybe()?,
         updated_at: columns.get()?,
         result: columns.maybe()?,

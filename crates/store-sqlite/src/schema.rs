@@ -9,7 +9,11 @@ use crate::error::{Done, Failure};
 const APPLICATION_ID: i32 = 0x466c_7774;
 
 /// The steps from nothing to today. A released step is never changed; new ones are put at the end.
-const STEPS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_events.sql"),
+    include_str!("../migrations/0003_work.sql"),
+];
 
 /// Looks whether the file is ours and of a version that is known, before anything in it is changed; then brings
 /// it up to today.

@@ -9,10 +9,11 @@ use fleetwire_server_core::domain::{
     Annotation, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Kind, NewAgent,
     NewImage, NewToken, NewWork, Recorded, Vendor, WorkState,
 };
+use fleetwire_server_core::events::{EventKind, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation};
 use fleetwire_server_core::lease::LeaseRow;
 use fleetwire_server_core::store::{
-    Directory, Founding, Images, Keys, Leases, Outcome, StoreError, WorkQueue,
+    Directory, Founding, Images, Journal, Keys, Leases, Outcome, StoreError, WorkQueue,
 };
 use fleetwire_store_sqlite::SqliteStore;
 use rusqlite::Connection;
@@ -89,19 +90,23 @@ async fn what_was_answered_is_there_after_a_restart() {
     let made = store.register(agent("a")).await.unwrap();
     store.issue_token(token(1)).await.unwrap();
     let Enrolled::New(enrolled) = store.enroll(newcomer("b")).await.unwrap() else { panic!("not enrolled") };
-    store.flush(vec![lease(made.no)], at(6)).await.unwrap();
+    store.flush(vec![lease(made.no)], Vec::new(), at(6)).await.unwrap();
     let work = NewWork {
         id: "w".to_owned(),
         tenant: DEFAULT_TENANT,
         agent: made.no,
+        key: None,
         kind: "run".to_owned(),
         payload: Map::new(),
         priority: 3,
+        not_before: None,
         ttl: Duration::from_secs(60),
+        timeout: None,
+        max_retries: 0,
         at: at(1),
     };
     store.queue(work).await.unwrap();
-    let delivered = store.deliver(made.no, Delivery::All, at(2)).await.unwrap();
+    let delivered = store.deliver(made.no, Delivery::All, at(2)).await.unwrap().work;
     drop(store);
 
     let store = open(&path);
@@ -160,10 +165,85 @@ fn reopening_runs_no_step_again() {
         (value("user_version"), value("schema_version"))
     };
     let before = schema();
-    assert_eq!(before.0, 1);
+    assert_eq!(before.0, 3);
     open(&path).close().unwrap();
     open(&path).close().unwrap();
     assert_eq!(schema(), before);
+}
+
+#[tokio::test]
+async fn journal_of_a_file_of_the_first_version_begins_with_who_has_reported() {
+    let (_folder, path) = folder();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(include_str!("../migrations/0001_initial.sql")).unwrap();
+    connection.pragma_update(None, "application_id", 0x466c_7774).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    for no in 1..=2 {
+        let sql =
+            "INSERT INTO agents (no, tenant, vendor, kind, id, name, facts, labels, disabled, activated,
+                 rotation, rotating, created_at, updated_at)
+             VALUES (?1, 1, 'achilles', 'agent', ?2, 'a', '{}', '{}', 0, 1, 0, 0, 0, 0)";
+        connection.execute(sql, rusqlite::params![no, format!("a-{no}")]).unwrap();
+    }
+    connection.execute("INSERT INTO leases (agent, last_seen) VALUES (2, 5000)", []).unwrap();
+    connection.close().unwrap();
+
+    let store = open(&path);
+    let restored = store.restore().await.unwrap();
+    assert_eq!((restored.agents.len(), restored.online), (2, [2].into()));
+    assert_eq!(store.events(DEFAULT_TENANT, EventQuery::default()).await.unwrap(), []);
+    // Silent ever since, it is told of once.
+    let offline = NewEvent {
+        tenant: DEFAULT_TENANT,
+        agent: Some(2),
+        kind: EventKind::Offline,
+        detail: Map::new(),
+        at: at(0),
+    };
+    for _ in 0..2 {
+        store.flush(Vec::new(), vec![offline.clone()], at(0)).await.unwrap();
+    }
+    assert_eq!(store.events(DEFAULT_TENANT, EventQuery::default()).await.unwrap(), [offline.into_event(1)]);
+}
+
+#[tokio::test]
+async fn number_of_a_forgotten_event_is_not_given_again_after_a_restart() {
+    let (_folder, path) = folder();
+    let store = open(&path);
+    store.register(agent("a")).await.unwrap();
+    assert_eq!(store.forget_events(at(9), 9).await.unwrap(), 1);
+    store.close().unwrap();
+    let store = open(&path);
+    store.register(agent("b")).await.unwrap();
+    let events = store.events(DEFAULT_TENANT, EventQuery::default()).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.no).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn events_are_found_by_an_index_whatever_is_asked() {
+    let (_folder, path) = folder();
+    open(&path).close().unwrap();
+    let connection = Connection::open(&path).unwrap();
+    for (condition, index) in [
+        ("tenant = 1", "events_by_tenant"),
+        ("tenant = 1 AND kind = 'online'", "events_by_kind"),
+        ("+tenant = 1 AND agent = 7 AND +kind = 'online'", "events_by_agent"),
+    ] {
+        for order in ["", "DESC"] {
+            let sql =
+                format!("SELECT * FROM events WHERE no > 5 AND {condition} ORDER BY no {order} LIMIT 9");
+            let plan = plan_of(&connection, &sql);
+            assert!(plan.len() == 1 && plan[0].contains(index), "{sql}: {plan:?}");
+        }
+    }
+    let plan = plan_of(&connection, "SELECT no FROM events WHERE at < 5 ORDER BY at LIMIT 9");
+    assert!(plan.len() == 1 && plan[0].contains("events_by_time"), "{plan:?}");
+}
+
+fn plan_of(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a statement");
+    let rows = explain.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
+    rows.map(|step| step.expect("a step")).collect()
 }
 
 #[test]

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::core::internal;
 use crate::domain::{Agent, Observation};
-use crate::lease::Report;
+use crate::lease::{RECONNECT_REASON, Report};
 use crate::registry::AgentRecord;
+use crate::sightings::Host;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
 
@@ -26,6 +27,9 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
             let agent = self.store.observe(agent.no, seen, self.now()).await.map_err(internal)?;
             self.registry.put(agent);
         }
+        let system = &request.system;
+        let host = Host { name: Some(&system.hostname), up: Some(system.uptime_seconds.get()) };
+        self.sight(&record, &host);
         self.renew(&record, report(&request));
 
         let agent = record.agent();
@@ -88,8 +92,10 @@ fn report(request: &HeartbeatRequest) -> Report {
             report.notes.insert(name.to_owned(), task.to_string());
         }
     }
-    if let Some(reason) = &request.reconnect_reason {
-        report.notes.insert("reconnect_reason".to_owned(), reason.to_string());
+    // Agents fill in both, for servers that know only the one.
+    let context = request.reconnect_context.as_ref().map(|context| &context.reason);
+    if let Some(reason) = context.or(request.reconnect_reason.as_ref()) {
+        report.notes.insert(RECONNECT_REASON.to_owned(), reason.to_string());
     }
     report
 }

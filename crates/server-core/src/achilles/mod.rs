@@ -7,6 +7,8 @@ mod poll_tasks;
 mod report_result;
 mod task;
 
+pub(crate) use task::word;
+
 use std::sync::Arc;
 
 use fleetwire_protocol::achilles::{AgentAuth, PresentedAgent};

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use fleetwire_protocol::achilles::{Arch, Os, ReportResult, ResultAnswer, TaskResultRequest};
+use fleetwire_protocol::achilles::{Arch, BundleControl, Os, ReportResult, ResultAnswer, TaskResultRequest};
 use fleetwire_protocol::{Fault, Subject};
 use fleetwire_validation::Checked;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::task::task;
+use super::task::{named, status, task};
 use crate::core::internal;
-use crate::domain::{Agent, Completed, Completion, WorkState};
+use crate::domain::{Agent, Finding, Reported, WorkEvent, WorkReport};
 use crate::registry::AgentRecord;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
@@ -23,25 +23,64 @@ impl<S: Store> Handle<ReportResult> for Core<S> {
         let agent = record.agent();
         let mut result = call.body;
         fill_in(&mut result, &agent);
-        let completion = Completion {
-            work: call.params.id.into_string(),
+        let id = call.params.id.into_string();
+        let (work, execution) = named(&id);
+        let report = WorkReport {
+            work: work.to_owned(),
+            execution: Some(execution),
             tenant: agent.tenant,
             agent: agent.no,
             // Whatever the exit code: a test that found something has done its work.
-            state: WorkState::Succeeded,
-            result: serde_json::to_value(result).map_err(|_| Fault::Internal)?,
+            event: WorkEvent::Succeed,
+            findings: findings(&id, &result),
+            result: Some(serde_json::to_value(result).map_err(|_| Fault::Internal)?),
             at: self.now(),
         };
-        match self.store.complete(completion).await.map_err(internal)? {
-            Completed::Now(work) => Ok(ResultAnswer::new(task(&work, &agent)?, false)),
-            Completed::Before(work) => Ok(ResultAnswer::new(task(&work, &agent)?, true)),
-            Completed::NotDelivered(_) => {
-                Err(Fault::Transition { subject: Subject::Task, from: "pending", to: "completed" })
+        match self.store.report_work(report).await.map_err(internal)? {
+            Reported::Now(work) => Ok(ResultAnswer::new(task(&work, &agent)?, false)),
+            Reported::Before(work) => Ok(ResultAnswer::new(task(&work, &agent)?, true)),
+            Reported::Illegal(work, _) => {
+                Err(Fault::Transition { subject: Subject::Task, from: status(&work), to: "completed" })
             }
-            Completed::NotYours => Err(Fault::NotYours(Subject::Task)),
-            Completed::Unknown => Err(Fault::Unknown(Subject::Task)),
+            Reported::NotYours => Err(Fault::NotYours(Subject::Task)),
+            Reported::Unknown => Err(Fault::Unknown(Subject::Task)),
         }
     }
+}
+
+/// What a test has found, one by one: each control of a bundle, or the test as a whole. What is no test finds
+/// nothing.
+fn findings(task: &str, result: &TaskResultRequest) -> Vec<Finding> {
+    let bundle = result.bundle_results.as_ref().filter(|bundle| !bundle.controls.is_empty());
+    let Some(bundle) = bundle else {
+        let whole = Finding {
+            id: task.to_owned(),
+            test: result.test_uuid.clone(),
+            control: None,
+            exit_code: result.exit_code,
+            compliant: None,
+            detail: Map::new(),
+        };
+        return if result.test_uuid.is_empty() { Vec::new() } else { vec![whole] };
+    };
+    let controls = bundle.controls.iter().map(|control| Finding {
+        id: format!("{task}::{}", control.control_id),
+        test: bundle.bundle_id.clone(),
+        control: Some(control.control_id.clone()),
+        exit_code: control.exit_code,
+        compliant: Some(control.compliant),
+        detail: detail(control),
+    });
+    controls.collect()
+}
+
+/// What is said of a control besides.
+fn detail(control: &BundleControl) -> Map<String, Value> {
+    let Ok(Value::Object(mut detail)) = serde_json::to_value(control) else { return Map::new() };
+    for told in ["control_id", "exit_code", "compliant"] {
+        detail.remove(told);
+    }
+    detail
 }
 
 /// The deployed agent reports an update with hardly anything filled in: what is empty is as enrolled.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::acusight::{
     ActionKind, ActionStatus, Checkin, CheckinResponse, DeviceAction, FileExt,
@@ -27,7 +28,7 @@ impl<S: Store> Handle<Checkin> for Core<S> {
         let agent = device.agent();
         let model = request.current_model_id.map(fleetwire_protocol::acusight::ModelId::into_string);
 
-        let actions = if is_quiet(&device, &agent, model.as_deref()) {
+        let actions = if is_quiet(&device, &agent, model.as_deref(), self.now()) {
             Vec::new()
         } else {
             let report = ModelReport {
@@ -38,8 +39,9 @@ impl<S: Store> Handle<Checkin> for Core<S> {
                 at: self.now(),
             };
             let call = || self.store.reconcile_model(report);
-            let reconciled = self.handing_over(&device, call, |found| !found.work.is_empty()).await?;
-            let actions = reconciled.work.iter().map(|work| action(work, &reconciled.agent)).collect();
+            let reconciled = self.handing_over(&device, call, |found| &found.handed_over).await?;
+            let actions =
+                reconciled.handed_over.work.iter().map(|work| action(work, &reconciled.agent)).collect();
             self.registry.put(reconciled.agent);
             actions
         };
@@ -54,9 +56,9 @@ impl<S: Store> Handle<Checkin> for Core<S> {
 }
 
 /// Whether a check-in changes nothing but the lease.
-fn is_quiet(device: &AgentRecord, agent: &Agent, model: Option<&str>) -> bool {
+fn is_quiet(device: &AgentRecord, agent: &Agent, model: Option<&str>, now: DateTime<Utc>) -> bool {
     let running = model.or(agent.current_model.as_deref());
-    !device.lease.has_work()
+    !device.lease.has_work(now)
         && running == agent.current_model.as_deref()
         && (agent.desired_model.is_none() || agent.desired_model.as_deref() == running)
 }
@@ -67,12 +69,8 @@ fn action(work: &Work, device: &Agent) -> DeviceAction {
     action.id = Some(IntOrText::Int(work.no));
     action.device_id = Some(device.id.as_str().into());
     action.kind = Some(ActionKind::from(work.kind.as_str()));
-    action.status = Some(match work.state {
-        WorkState::Queued | WorkState::Delivered | WorkState::Running => ActionStatus::Pending,
-        WorkState::Succeeded => ActionStatus::Completed,
-        // The dialect has no word for an action that came to another end, and is not sent any.
-        other => ActionStatus::from(other.as_str()),
-    });
+    // The dialect has no word for an action that came to another end, and is not sent any.
+    action.status = Some(ActionStatus::from(word(work.state).unwrap_or_else(|| work.state.as_str())));
     action.model_id = text("model_id").map(Into::into);
     action.model_name = text("model_name");
     action.version = text("version");
@@ -83,4 +81,13 @@ fn action(work: &Work, device: &Agent) -> DeviceAction {
     action.updated_at = Some(Timestamp::seconds(work.updated_at));
     action.completed_at = work.completed_at.map(Timestamp::seconds);
     action
+}
+
+/// The dialect's word for a state, where it has one.
+pub(crate) const fn word(state: WorkState) -> Option<&'static str> {
+    match state {
+        WorkState::Queued | WorkState::Delivered | WorkState::Running => Some("pending"),
+        WorkState::Succeeded => Some("completed"),
+        WorkState::Failed | WorkState::Expired | WorkState::Canceled => None,
+    }
 }

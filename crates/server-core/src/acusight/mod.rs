@@ -3,6 +3,8 @@
 mod checkin;
 mod notify_image;
 
+pub(crate) use checkin::word;
+
 use std::sync::Arc;
 
 use fleetwire_protocol::acusight::{DeviceKey, DeviceKeyAuth};

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::core::{KeyScope, internal};
 use crate::domain::{Agent, HostReport, Hosted, HostedAgent, Kind, No, Observation, Vendor};
 use crate::lease::{Liveness, Report};
+use crate::sightings;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
 
@@ -50,10 +51,15 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         let (host, agents, all) = self.hosts(report).await?;
 
         if let Some(record) = self.registry.agent(host.no) {
+            let meta = &request.host.meta;
+            #[expect(clippy::cast_precision_loss, reason = "a second in a hundred million years")]
+            let up = meta.uptime_seconds as f64;
+            self.sight(&record, &sightings::Host { name: Some(&meta.hostname), up: Some(up) });
             self.renew(&record, host_report(&request));
         }
         for agent in &agents {
             if let Some(record) = self.registry.agent(agent.no) {
+                self.sight(&record, &sightings::Host { name: Some(&host.id), up: None });
                 self.renew(&record, agent_report(&request));
             }
         }

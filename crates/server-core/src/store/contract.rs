@@ -22,12 +22,18 @@ use serde_json::{Map, Value, json};
 
 use super::{Outcome, Restored, Store, StoreError};
 use crate::domain::{
-    Agent, Annotation, BatchLimits, Completed, Completion, Credential, DEFAULT_TENANT, Delivery, Enrolled,
-    Enrolment, HOSTED_KEY, HostReport, Hosted, HostedAgent, Kind, MODEL_UPDATE, Model, ModelReport, NewAgent,
-    NewImage, NewToken, NewWork, No, Observation, Reconciled, Recorded, Release, Vendor, Work, WorkState,
+    Agent, Annotation, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Execution,
+    Finding, FindingFilter, FoundRow, HOSTED_KEY, HandedOver, HostReport, Hosted, HostedAgent,
+    IllegalTransition, Kind, MODEL_UPDATE, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No,
+    Observation, Queued, Reconciled, Recorded, Release, Reported, Swept, Vendor, Work, WorkEvent, WorkReport,
+    WorkState,
 };
 use crate::keys::{Digest, Foundation};
-use crate::lease::{LeaseRow, Report};
+use crate::lease::{Downtime, LeaseRow, Report};
+
+mod journal;
+
+pub use journal::*;
 
 /// Makes a test of every behaviour. The argument is the path of an `async fn()` that returns something which
 /// dereferences to an empty store and cleans up when it is dropped. The crate needs `tokio` with its macros.
@@ -79,6 +85,19 @@ macro_rules! store_contract {
             outcome_by_another_agent_is_not_taken
             nobody_learns_of_another_tenants_work
             work_is_listed_latest_first_within_the_limit
+            same_key_makes_one_piece_of_work
+            work_is_not_delivered_before_its_time
+            acknowledged_work_is_not_delivered_again
+            execution_that_takes_too_long_is_followed_by_another
+            failed_execution_is_followed_by_another_while_allowed
+            late_outcome_of_an_earlier_execution_does_not_end_the_newer
+            work_is_called_off_from_any_live_state
+            of_outcome_and_cancellation_at_once_one_wins
+            polls_at_once_deliver_one_execution
+            sweep_moves_what_is_due_and_nothing_else
+            downtime_puts_deadlines_off_once
+            findings_are_kept_once_and_found_by_what_they_are_of
+            model_action_that_was_called_off_is_not_made_again_by_itself
             device_without_a_desired_model_gets_no_action
             other_model_makes_one_action
             reported_model_completes_its_action
@@ -103,6 +122,22 @@ macro_rules! store_contract {
             key_bound_to_a_host_is_good_for_that_host_only
             bound_key_cannot_take_an_agent_of_another_host
             tenant_key_moves_an_agent
+            agent_that_is_made_or_changed_is_told
+            first_known_version_is_no_change
+            host_and_its_agents_are_told_when_they_are_made
+            token_and_what_it_makes_are_told
+            rotation_is_told_when_offered_and_when_taken
+            work_is_told_at_each_turn_and_once
+            models_are_told_when_wished_for_and_when_run
+            batches_are_told_when_opened_and_when_closed
+            change_that_fails_is_not_told
+            online_and_offline_are_told_in_turn
+            other_news_is_told_as_often_as_it_comes
+            events_are_read_on_from_a_number
+            latest_events_come_in_their_order
+            events_of_an_agent_or_a_kind_are_read_alone
+            nobody_reads_another_tenants_events
+            old_events_are_forgotten_and_their_numbers_not_given_again
         }
     };
     ($fresh:path => $($behaviour:ident)*) => {
@@ -209,7 +244,7 @@ pub async fn restore_returns_agents_with_leases_and_uptime<S: Store>(store: &S) 
     let seen = registered(store, "seen").await;
     let silent = registered(store, "silent").await;
     let lease = LeaseRow { agent: seen.no, last_seen: at(5), report: Some(report("idle")) };
-    store.flush(vec![lease.clone()], at(7)).await.expect("flushed");
+    store.flush(vec![lease.clone()], Vec::new(), at(7)).await.expect("flushed");
 
     let restored = store.restore().await.expect("restored");
     assert_eq!(restored.agents, [(seen, Some(lease)), (silent, None)]);
@@ -406,10 +441,10 @@ pub async fn token_is_kept_once_and_listed_latest_first<S: Store>(store: &S) {
 
 pub async fn only_the_tenant_revokes_its_token<S: Store>(store: &S) {
     issued(store, "t", 1).await;
-    assert!(!store.revoke_token(OTHER_TENANT, "t".to_owned()).await.expect("answered"));
+    assert!(!store.revoke_token(OTHER_TENANT, "t".to_owned(), at(50)).await.expect("answered"));
     assert!(!store.tokens(DEFAULT_TENANT).await.expect("listed")[0].revoked);
-    assert!(!store.revoke_token(DEFAULT_TENANT, "u".to_owned()).await.expect("answered"));
-    assert!(store.revoke_token(DEFAULT_TENANT, "t".to_owned()).await.expect("answered"));
+    assert!(!store.revoke_token(DEFAULT_TENANT, "u".to_owned(), at(50)).await.expect("answered"));
+    assert!(store.revoke_token(DEFAULT_TENANT, "t".to_owned(), at(50)).await.expect("answered"));
     assert!(store.tokens(DEFAULT_TENANT).await.expect("listed")[0].revoked);
 }
 
@@ -437,7 +472,7 @@ pub async fn enrolment_takes_the_tenant_of_the_token<S: Store>(store: &S) {
 
 pub async fn enrolment_is_refused_without_a_live_token<S: Store>(store: &S) {
     issued(store, "revoked", 1).await;
-    assert!(store.revoke_token(DEFAULT_TENANT, "revoked".to_owned()).await.expect("answered"));
+    assert!(store.revoke_token(DEFAULT_TENANT, "revoked".to_owned(), at(50)).await.expect("answered"));
     issued(store, "used up", 1).await;
     newly_enrolled(store, newcomer("used up", "first", "first", 1)).await;
     issued(store, "live", 1).await;
@@ -479,7 +514,7 @@ pub async fn repeat_outlives_the_uses_but_not_a_revocation<S: Store>(store: &S) 
     let agent = newly_enrolled(store, newcomer("t", "host", "1", 3500)).await;
     assert_eq!(enrolled(store, newcomer("t", "host", "2", 3501)).await, Enrolled::Again(agent.clone()));
     assert_eq!(enrolled(store, newcomer("t", "host", "3", 3700)).await, Enrolled::Again(agent));
-    assert!(store.revoke_token(DEFAULT_TENANT, "t".to_owned()).await.expect("answered"));
+    assert!(store.revoke_token(DEFAULT_TENANT, "t".to_owned(), at(50)).await.expect("answered"));
     assert_eq!(enrolled(store, newcomer("t", "host", "4", 3701)).await, Enrolled::Refused);
     assert_eq!(key(store, "4").await, None);
 }
@@ -544,10 +579,10 @@ pub async fn offer_waits_until_it_is_used<S: Store>(store: &S) {
     let agent =
         store.register(NewAgent { key: Some(Digest::of("old")), ..device("d-1") }).await.expect("free");
     store.settle_key(Digest::of("old"), at(1)).await.expect("signed in");
-    let offered = store.offer_key(agent.no, 1, Digest::of("new")).await.expect("offered");
+    let offered = store.offer_key(agent.no, 1, Digest::of("new"), at(50)).await.expect("offered");
     assert!(offered.rotating && offered.rotation == 1);
     // A second wish for a rotation finds the first one's key waiting.
-    let again = store.offer_key(agent.no, 2, Digest::of("newer")).await.expect("answered");
+    let again = store.offer_key(agent.no, 2, Digest::of("newer"), at(50)).await.expect("answered");
     assert_eq!((&again, key(store, "newer").await), (&offered, None));
     assert_eq!(key(store, "old").await, Some(bound(&agent)));
     assert_eq!(key(store, "new").await, Some(Credential { candidate: true, ..bound(&agent) }));
@@ -556,7 +591,7 @@ pub async fn offer_waits_until_it_is_used<S: Store>(store: &S) {
     assert!(!settled.rotating && settled.rotation == 1 && settled.activated);
     assert_eq!(key(store, "old").await, None);
     assert_eq!(key(store, "new").await, Some(bound(&agent)));
-    let next = store.offer_key(agent.no, 2, Digest::of("newer")).await.expect("offered");
+    let next = store.offer_key(agent.no, 2, Digest::of("newer"), at(50)).await.expect("offered");
     assert!(next.rotating && next.rotation == 2);
 }
 
@@ -564,7 +599,7 @@ pub async fn first_key_in_use_does_not_end_the_offer<S: Store>(store: &S) {
     let agent =
         store.register(NewAgent { key: Some(Digest::of("old")), ..device("d-1") }).await.expect("free");
     store.add_key(Digest::of("unused"), bound(&agent)).await.expect("a fresh key");
-    store.offer_key(agent.no, 1, Digest::of("new")).await.expect("offered");
+    store.offer_key(agent.no, 1, Digest::of("new"), at(50)).await.expect("offered");
     // It may have been told of the new key in the answer to this very sign-in.
     let settled = store.settle_key(Digest::of("old"), at(1)).await.expect("signed in");
     assert!(settled.rotating && settled.activated);
@@ -576,12 +611,15 @@ pub async fn offer_of_a_wrong_number_or_known_key_changes_nothing<S: Store>(stor
     let agent =
         store.register(NewAgent { key: Some(Digest::of("old")), ..device("d-1") }).await.expect("free");
     for wrong in [0, 2] {
-        assert_eq!(store.offer_key(agent.no, wrong, Digest::of("new")).await.expect("answered"), agent);
+        assert_eq!(
+            store.offer_key(agent.no, wrong, Digest::of("new"), at(50)).await.expect("answered"),
+            agent
+        );
         assert_eq!(key(store, "new").await, None);
     }
-    assert!(is_taken(&store.offer_key(agent.no, 1, Digest::of("old")).await));
+    assert!(is_taken(&store.offer_key(agent.no, 1, Digest::of("old"), at(50)).await));
     assert_eq!(stored(store, agent.no).await, agent);
-    assert!(is_missing(&store.offer_key(404, 1, Digest::of("new")).await));
+    assert!(is_missing(&store.offer_key(404, 1, Digest::of("new"), at(50)).await));
 }
 
 // Leases
@@ -602,18 +640,18 @@ pub async fn later_lease_wins_and_again_is_the_same<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await.no;
     let later = LeaseRow { agent, last_seen: at(9), report: Some(report("later")) };
     let earlier = LeaseRow { agent, last_seen: at(8), report: Some(report("earlier")) };
-    store.flush(vec![earlier.clone()], at(10)).await.expect("flushed");
+    store.flush(vec![earlier.clone()], Vec::new(), at(10)).await.expect("flushed");
     assert_eq!(leases(store).await, std::slice::from_ref(&earlier));
     for rows in [[later.clone()], [earlier], [later.clone()]] {
-        store.flush(rows.into(), at(10)).await.expect("flushed");
+        store.flush(rows.into(), Vec::new(), at(10)).await.expect("flushed");
         assert_eq!(leases(store).await, std::slice::from_ref(&later));
     }
     // Two check-ins within one tick of the clock: the flush that comes later has the later one.
     let as_late = LeaseRow { report: Some(report("as late")), ..later };
-    store.flush(vec![as_late.clone()], at(10)).await.expect("flushed");
+    store.flush(vec![as_late.clone()], Vec::new(), at(10)).await.expect("flushed");
     assert_eq!(leases(store).await, [as_late]);
     let silent = LeaseRow { agent, last_seen: at(11), report: None };
-    store.flush(vec![silent.clone()], at(12)).await.expect("flushed");
+    store.flush(vec![silent.clone()], Vec::new(), at(12)).await.expect("flushed");
     assert_eq!(leases(store).await, [silent]);
 }
 
@@ -621,13 +659,13 @@ pub async fn lease_of_an_unknown_agent_is_ignored<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await.no;
     let known = LeaseRow { agent, last_seen: at(1), report: None };
     let unknown = LeaseRow { agent: 404, ..known.clone() };
-    store.flush(vec![unknown, known.clone()], at(2)).await.expect("flushed");
+    store.flush(vec![unknown, known.clone()], Vec::new(), at(2)).await.expect("flushed");
     assert_eq!(leases(store).await, [known]);
 }
 
 pub async fn uptime_does_not_go_back<S: Store>(store: &S) {
-    store.flush(Vec::new(), at(9)).await.expect("flushed");
-    store.flush(Vec::new(), at(8)).await.expect("flushed");
+    store.flush(Vec::new(), Vec::new(), at(9)).await.expect("flushed");
+    store.flush(Vec::new(), Vec::new(), at(8)).await.expect("flushed");
     assert_eq!(store.restore().await.expect("restored").up_until, Some(at(9)));
 }
 
@@ -638,32 +676,49 @@ fn work(agent: &Agent, id: &str) -> NewWork {
         id: id.to_owned(),
         tenant: agent.tenant,
         agent: agent.no,
+        key: None,
         kind: "run".to_owned(),
         payload: facts(json!({"command": "true", "args": [1, null, {"deep": "é"}]})),
         priority: 0,
+        not_before: None,
         ttl: Duration::from_secs(60),
+        timeout: None,
+        max_retries: 0,
         at: at(0),
     }
 }
 
 async fn queued<S: Store>(store: &S, work: NewWork) -> Work {
-    store.queue(work).await.expect("the id is free")
+    match store.queue(work).await.expect("the id is free") {
+        Queued::Now(work) => work,
+        other => panic!("not made: {other:?}"),
+    }
 }
 
 async fn delivered<S: Store>(store: &S, agent: &Agent, delivery: Delivery, seconds: i64) -> Vec<String> {
-    let work = store.deliver(agent.no, delivery, at(seconds)).await.expect("delivered");
-    work.into_iter().map(|work| work.id).collect()
+    let handed_over = store.deliver(agent.no, delivery, at(seconds)).await.expect("delivered");
+    handed_over.work.into_iter().map(|work| work.id).collect()
 }
 
-fn done(agent: &Agent, id: &str) -> Completion {
-    Completion {
+fn said(agent: &Agent, id: &str, event: WorkEvent) -> WorkReport {
+    WorkReport {
         work: id.to_owned(),
+        execution: None,
         tenant: agent.tenant,
         agent: agent.no,
-        state: WorkState::Succeeded,
-        result: json!({"exit_code": 0}),
+        event,
+        result: None,
+        findings: Vec::new(),
         at: at(50),
     }
+}
+
+fn done(agent: &Agent, id: &str) -> WorkReport {
+    WorkReport { result: Some(json!({"exit_code": 0})), ..said(agent, id, WorkEvent::Succeed) }
+}
+
+async fn heard<S: Store>(store: &S, report: WorkReport) -> Reported {
+    store.report_work(report).await.expect("the store answers")
 }
 
 async fn listed<S: Store>(store: &S, agent: &Agent) -> Vec<Work> {
@@ -684,7 +739,7 @@ pub async fn work_is_delivered_by_priority_then_age<S: Store>(store: &S) {
     let all = delivered(store, &agent, Delivery::All, 4).await;
     assert_eq!(all, ["urgent", "older", "as old", "younger", "idle"]);
     assert!(listed(store, &other).await.iter().all(|work| work.state == WorkState::Queued));
-    assert!(store.deliver(404, Delivery::All, at(4)).await.expect("delivered").is_empty());
+    assert!(store.deliver(404, Delivery::All, at(4)).await.expect("delivered") == HandedOver::default());
 }
 
 pub async fn one_piece_is_delivered_again_until_its_end<S: Store>(store: &S) {
@@ -696,9 +751,9 @@ pub async fn one_piece_is_delivered_again_until_its_end<S: Store>(store: &S) {
     }
     let states: Vec<_> = listed(store, &agent).await.into_iter().map(|work| work.state).collect();
     assert_eq!(states, [WorkState::Queued, WorkState::Delivered]);
-    store.complete(done(&agent, "first")).await.expect("completed");
+    heard(store, done(&agent, "first")).await;
     assert_eq!(delivered(store, &agent, Delivery::One, 1).await, ["second"]);
-    store.complete(done(&agent, "second")).await.expect("completed");
+    heard(store, done(&agent, "second")).await;
     assert!(delivered(store, &agent, Delivery::All, 1).await.is_empty());
 }
 
@@ -706,7 +761,7 @@ pub async fn delivery_keeps_the_time_of_the_first<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await;
     let made = queued(store, work(&agent, "w")).await;
     assert_eq!(made, work(&agent, "w").into_work(made.no));
-    let first = store.deliver(agent.no, Delivery::All, at(5)).await.expect("delivered");
+    let first = store.deliver(agent.no, Delivery::All, at(5)).await.expect("delivered").work;
     let expected = Work {
         state: WorkState::Delivered,
         delivered_at: Some(at(5)),
@@ -714,7 +769,7 @@ pub async fn delivery_keeps_the_time_of_the_first<S: Store>(store: &S) {
         ..work(&agent, "w").into_work(made.no)
     };
     assert_eq!(first, std::slice::from_ref(&expected));
-    let again = store.deliver(agent.no, Delivery::All, at(6)).await.expect("delivered");
+    let again = store.deliver(agent.no, Delivery::All, at(6)).await.expect("delivered").work;
     assert_eq!(again, first);
     assert_eq!(listed(store, &agent).await, [expected]);
 }
@@ -749,7 +804,7 @@ pub async fn work_id_is_unique_in_a_tenant<S: Store>(store: &S) {
 pub async fn outcome_is_taken_once<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await;
     queued(store, work(&agent, "w")).await;
-    let handed_over = store.deliver(agent.no, Delivery::One, at(5)).await.expect("delivered").remove(0);
+    let handed_over = store.deliver(agent.no, Delivery::One, at(5)).await.expect("delivered").work.remove(0);
     let taken = Work {
         state: WorkState::Succeeded,
         result: Some(json!({"exit_code": 0})),
@@ -757,18 +812,19 @@ pub async fn outcome_is_taken_once<S: Store>(store: &S) {
         updated_at: at(50),
         ..handed_over
     };
-    let first = store.complete(done(&agent, "w")).await.expect("completed");
-    assert_eq!(first, Completed::Now(taken.clone()));
-    let late = Completion { state: WorkState::Failed, result: json!(1), at: at(51), ..done(&agent, "w") };
-    assert_eq!(store.complete(late).await.expect("completed"), Completed::Before(taken.clone()));
+    let first = heard(store, done(&agent, "w")).await;
+    assert_eq!(first, Reported::Now(taken.clone()));
+    let late = WorkReport { result: Some(json!(1)), at: at(51), ..said(&agent, "w", WorkEvent::Fail) };
+    assert_eq!(heard(store, late).await, Reported::Before(taken.clone()));
     assert_eq!(listed(store, &agent).await, [taken]);
 }
 
 pub async fn outcome_of_undelivered_work_is_not_taken<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await;
     let waiting = queued(store, work(&agent, "w")).await;
-    let refused = store.complete(done(&agent, "w")).await.expect("answered");
-    assert_eq!(refused, Completed::NotDelivered(waiting.clone()));
+    let refused = heard(store, done(&agent, "w")).await;
+    let illegal = IllegalTransition { from: WorkState::Queued, event: WorkEvent::Succeed };
+    assert_eq!(refused, Reported::Illegal(waiting.clone(), illegal));
     assert_eq!(listed(store, &agent).await, [waiting]);
 }
 
@@ -776,7 +832,7 @@ pub async fn outcome_of_expired_work_is_not_taken<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await;
     queued(store, work(&agent, "w")).await;
     assert!(delivered(store, &agent, Delivery::All, 61).await.is_empty());
-    let Completed::Before(work) = store.complete(done(&agent, "w")).await.expect("answered") else {
+    let Reported::Before(work) = heard(store, done(&agent, "w")).await else {
         panic!("the work was at its end");
     };
     assert_eq!((work.state, work.result), (WorkState::Expired, None));
@@ -787,7 +843,7 @@ pub async fn outcome_by_another_agent_is_not_taken<S: Store>(store: &S) {
     let other = registered(store, "d-2").await;
     queued(store, work(&agent, "w")).await;
     delivered(store, &agent, Delivery::All, 1).await;
-    assert_eq!(store.complete(done(&other, "w")).await.expect("answered"), Completed::NotYours);
+    assert_eq!(heard(store, done(&other, "w")).await, Reported::NotYours);
     assert_eq!(delivered(store, &agent, Delivery::All, 2).await, ["w"]);
 }
 
@@ -796,8 +852,8 @@ pub async fn nobody_learns_of_another_tenants_work<S: Store>(store: &S) {
     let theirs = store.register(NewAgent { tenant: OTHER_TENANT, ..device("d-1") }).await.expect("free");
     queued(store, work(&agent, "w")).await;
     delivered(store, &agent, Delivery::All, 1).await;
-    assert_eq!(store.complete(done(&theirs, "w")).await.expect("answered"), Completed::Unknown);
-    assert_eq!(store.complete(done(&theirs, "none")).await.expect("answered"), Completed::Unknown);
+    assert_eq!(heard(store, done(&theirs, "w")).await, Reported::Unknown);
+    assert_eq!(heard(store, done(&theirs, "none")).await, Reported::Unknown);
     assert!(store.work(OTHER_TENANT, Some(agent.no), 10).await.expect("listed").is_empty());
     assert!(store.work(OTHER_TENANT, None, 10).await.expect("listed").is_empty());
     assert_eq!(delivered(store, &agent, Delivery::All, 2).await, ["w"]);
@@ -814,6 +870,313 @@ pub async fn work_is_listed_latest_first_within_the_limit<S: Store>(store: &S) {
     assert_eq!(ids(store.work(DEFAULT_TENANT, None, 2).await.expect("listed")), ["d", "c"]);
     assert_eq!(ids(listed(store, &agent).await), ["c", "b", "a"]);
     assert!(store.work(DEFAULT_TENANT, None, 0).await.expect("listed").is_empty());
+}
+
+pub async fn same_key_makes_one_piece_of_work<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    let other = registered(store, "d-2").await;
+    let wish = |id: &str| NewWork { key: Some("nightly".to_owned()), ..work(&agent, id) };
+    let asked = together((0..8).map(|n| store.queue(wish(&format!("w-{n}"))))).await;
+    let asked: Vec<_> = asked.into_iter().map(|queued| queued.expect("the store answers")).collect();
+    let made: Vec<_> = asked.iter().filter(|queued| matches!(queued, Queued::Now(_))).collect();
+    let [Queued::Now(made)] = &made[..] else { panic!("made {} times", made.len()) };
+    for queued in asked.iter().filter(|queued| !matches!(queued, Queued::Now(_))) {
+        assert_eq!(queued, &Queued::Before(made.clone()));
+    }
+    let another = NewWork { priority: 1, ..wish("w-9") };
+    assert_eq!(store.queue(another).await.expect("answered"), Queued::Conflict(made.clone()));
+    assert_eq!(listed(store, &agent).await, std::slice::from_ref(made));
+    queued(store, NewWork { key: Some("nightly".to_owned()), ..work(&other, "other's") }).await;
+    // It is the same wish after its end, too: who wants it again takes another key.
+    store.cancel_work(DEFAULT_TENANT, made.id.clone(), at(1)).await.expect("answered");
+    assert!(matches!(store.queue(wish("w-10")).await, Ok(Queued::Before(work)) if work.state.is_terminal()));
+}
+
+pub async fn work_is_not_delivered_before_its_time<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    queued(store, NewWork { not_before: Some(at(100)), priority: 9, ..work(&agent, "later") }).await;
+    let early = store.deliver(agent.no, Delivery::All, at(99)).await.expect("delivered");
+    assert_eq!(early, HandedOver { due: Some(at(100)), ..HandedOver::default() });
+    queued(store, NewWork { ttl: Duration::from_secs(600), ..work(&agent, "now") }).await;
+    assert_eq!(delivered(store, &agent, Delivery::All, 99).await, ["now"]);
+    assert_eq!(delivered(store, &agent, Delivery::All, 100).await, ["later", "now"]);
+    // It is worth doing for a minute from then.
+    assert_eq!(delivered(store, &agent, Delivery::All, 160).await, ["later", "now"]);
+    assert_eq!(delivered(store, &agent, Delivery::All, 161).await, ["now"]);
+}
+
+/// Work of which an execution may take 30 s and the grace of 120 s, and two may follow the first.
+fn tried_again(agent: &Agent, id: &str) -> NewWork {
+    NewWork {
+        timeout: Some(Duration::from_secs(30)),
+        max_retries: 2,
+        ttl: Duration::from_secs(100_000),
+        ..work(agent, id)
+    }
+}
+
+async fn named<S: Store>(store: &S, agent: &Agent, id: &str) -> (Work, Vec<Execution>) {
+    let found = store.work_named(agent.tenant, id.to_owned()).await.expect("the store reads");
+    found.expect("the work is there")
+}
+
+pub async fn acknowledged_work_is_not_delivered_again<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    queued(store, tried_again(&agent, "w")).await;
+    delivered(store, &agent, Delivery::One, 1).await;
+    let taken = heard(store, said(&agent, "w", WorkEvent::Acknowledge)).await;
+    let Reported::Now(work) = &taken else { panic!("not taken: {taken:?}") };
+    assert_eq!((work.state, work.acknowledged_at), (WorkState::Delivered, Some(at(50))));
+    let quiet = store.deliver(agent.no, Delivery::One, at(60)).await.expect("delivered");
+    assert_eq!(quiet, HandedOver { due: Some(at(151)), ..HandedOver::default() });
+    let again = heard(store, WorkReport { at: at(61), ..said(&agent, "w", WorkEvent::Acknowledge) }).await;
+    assert_eq!(again, Reported::Before(work.clone()));
+
+    let started = heard(store, WorkReport { at: at(62), ..said(&agent, "w", WorkEvent::Start) }).await;
+    assert!(matches!(&started, Reported::Now(work) if work.state == WorkState::Running), "{started:?}");
+    let Reported::Now(running) = started else { return };
+    let again = heard(store, WorkReport { at: at(63), ..said(&agent, "w", WorkEvent::Start) }).await;
+    assert_eq!(again, Reported::Before(running.clone()), "a lost answer is no fault");
+    let back = heard(store, WorkReport { at: at(64), ..said(&agent, "w", WorkEvent::Acknowledge) }).await;
+    let illegal = IllegalTransition { from: WorkState::Running, event: WorkEvent::Acknowledge };
+    assert_eq!(back, Reported::Illegal(running.clone(), illegal));
+    assert_eq!(named(store, &agent, "w").await, (running, Vec::new()));
+}
+
+pub async fn execution_that_takes_too_long_is_followed_by_another<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    queued(store, tried_again(&agent, "w")).await;
+    for number in 1..=3_u32 {
+        let from = i64::from(number) * 1000;
+        let handed_over = store.deliver(agent.no, Delivery::One, at(from)).await.expect("delivered");
+        let numbers: Vec<_> = handed_over.work.iter().map(|work| work.execution_number).collect();
+        assert_eq!(numbers, [number]);
+        assert_eq!(handed_over.work[0].deadline, Some(at(from + 150)));
+        assert_eq!(handed_over.ended.len(), usize::from(number > 1));
+    }
+    assert!(delivered(store, &agent, Delivery::One, 4000).await.is_empty(), "no execution is left");
+    let (work, earlier) = named(store, &agent, "w").await;
+    assert_eq!((work.state, work.execution_number), (WorkState::Failed, 3));
+    assert_eq!(work.result.as_ref().map(|result| &result["exit_code"]), Some(&json!(-1)));
+    let ends: Vec<_> = earlier.iter().map(|e| (e.number, e.state, e.delivered_at, e.ended_at)).collect();
+    let failed = WorkState::Failed;
+    assert_eq!(ends, [(1, failed, Some(at(1000)), at(2000)), (2, failed, Some(at(2000)), at(3000))]);
+}
+
+pub async fn failed_execution_is_followed_by_another_while_allowed<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    queued(store, NewWork { max_retries: 1, ..tried_again(&agent, "w") }).await;
+    let failure = |execution| WorkReport {
+        execution: Some(execution),
+        result: Some(json!({"error": "no"})),
+        ..said(&agent, "w", WorkEvent::Fail)
+    };
+    delivered(store, &agent, Delivery::One, 1).await;
+    let first = heard(store, failure(1)).await;
+    let Reported::Now(left) = &first else { panic!("not taken: {first:?}") };
+    assert_eq!((left.state, left.execution_number), (WorkState::Failed, 1));
+    assert_eq!(heard(store, failure(1)).await, Reported::Before(left.clone()), "said again");
+    assert_eq!(named(store, &agent, "w").await.0.state, WorkState::Queued);
+    delivered(store, &agent, Delivery::One, 51).await;
+    let last = heard(store, failure(2)).await;
+    assert!(matches!(last, Reported::Now(work) if work.state == WorkState::Failed));
+    let (work, earlier) = named(store, &agent, "w").await;
+    assert_eq!((work.state, work.execution_number, earlier.len()), (WorkState::Failed, 2, 1));
+}
+
+pub async fn late_outcome_of_an_earlier_execution_does_not_end_the_newer<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    queued(store, tried_again(&agent, "w")).await;
+    delivered(store, &agent, Delivery::One, 0).await;
+    let outcome =
+        |execution, seconds| WorkReport { execution: Some(execution), at: at(seconds), ..done(&agent, "w") };
+    // It has taken too long by the time its word arrives, and nobody had looked.
+    let late = heard(store, outcome(1, 151)).await;
+    assert!(matches!(&late, Reported::Before(work) if work.state == WorkState::Failed), "{late:?}");
+    assert_eq!(named(store, &agent, "w").await.0.state, WorkState::Queued);
+    delivered(store, &agent, Delivery::One, 152).await;
+    assert_eq!(heard(store, outcome(1, 153)).await, late);
+    assert_eq!(heard(store, outcome(3, 153)).await, Reported::Unknown);
+    let (work, _) = named(store, &agent, "w").await;
+    assert_eq!((work.state, work.execution_number), (WorkState::Delivered, 2));
+    let taken = heard(store, outcome(2, 154)).await;
+    assert!(matches!(taken, Reported::Now(work) if work.state == WorkState::Succeeded));
+}
+
+pub async fn work_is_called_off_from_any_live_state<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    let theirs = store.register(NewAgent { tenant: OTHER_TENANT, ..device("d-1") }).await.expect("free");
+    for id in ["running", "delivered", "queued"] {
+        queued(store, work(&agent, id)).await;
+        if id != "queued" {
+            delivered(store, &agent, Delivery::All, 1).await;
+        }
+        if id == "running" {
+            heard(store, said(&agent, id, WorkEvent::Start)).await;
+        }
+        let cancel = || store.cancel_work(DEFAULT_TENANT, id.to_owned(), at(51));
+        let first = cancel().await.expect("answered");
+        let Reported::Now(work) = &first else { panic!("{id}: {first:?}") };
+        assert_eq!((work.state, work.completed_at), (WorkState::Canceled, Some(at(51))));
+        assert_eq!(cancel().await.expect("answered"), Reported::Before(work.clone()));
+        assert_eq!(heard(store, done(&agent, id)).await, Reported::Before(work.clone()));
+        let foreign = store.cancel_work(theirs.tenant, id.to_owned(), at(51)).await;
+        assert_eq!(foreign.expect("answered"), Reported::Unknown);
+    }
+    assert!(delivered(store, &agent, Delivery::All, 52).await.is_empty());
+    queued(store, work(&agent, "done")).await;
+    delivered(store, &agent, Delivery::All, 52).await;
+    heard(store, done(&agent, "done")).await;
+    let illegal = IllegalTransition { from: WorkState::Succeeded, event: WorkEvent::Cancel };
+    let refused = store.cancel_work(DEFAULT_TENANT, "done".to_owned(), at(53)).await.expect("answered");
+    assert!(matches!(refused, Reported::Illegal(_, why) if why == illegal));
+}
+
+pub async fn of_outcome_and_cancellation_at_once_one_wins<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    for n in 0..8 {
+        let id = format!("w-{n}");
+        queued(store, work(&agent, &id)).await;
+        delivered(store, &agent, Delivery::All, 1).await;
+        let reports = (0..4).map(|m| {
+            let (id, agent) = (id.clone(), &agent);
+            async move {
+                if (m + n) % 2 == 0 {
+                    store.cancel_work(DEFAULT_TENANT, id, at(50)).await
+                } else {
+                    store.report_work(done(agent, &id)).await
+                }
+            }
+        });
+        let answers = together(reports).await;
+        let taken = answers.iter().filter(|answer| matches!(answer, Ok(Reported::Now(_)))).count();
+        assert_eq!(taken, 1, "{answers:?}");
+        let end = named(store, &agent, &id).await.0;
+        assert!(matches!(end.state, WorkState::Succeeded | WorkState::Canceled));
+        assert_eq!(end.result.is_some(), end.state == WorkState::Succeeded);
+    }
+}
+
+pub async fn polls_at_once_deliver_one_execution<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    queued(store, tried_again(&agent, "w")).await;
+    let polls = together((0..8).map(|n| store.deliver(agent.no, Delivery::One, at(n)))).await;
+    for poll in polls {
+        let work = poll.expect("delivered").work;
+        assert_eq!(work.iter().map(|work| work.execution_number).collect::<Vec<_>>(), [1]);
+    }
+    // As late as any of them, it takes too long: whoever looks first begins the next execution, once.
+    let polls = together((0..8).map(|_| store.deliver(agent.no, Delivery::One, at(500)))).await;
+    let polls: Vec<_> = polls.into_iter().map(|poll| poll.expect("delivered")).collect();
+    assert!(polls.iter().all(|poll| poll.work[0].execution_number == 2));
+    assert_eq!(polls.iter().map(|poll| poll.ended.len()).sum::<usize>(), 1);
+    assert_eq!(named(store, &agent, "w").await.1.len(), 1);
+}
+
+pub async fn sweep_moves_what_is_due_and_nothing_else<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    let other = registered(store, "d-2").await;
+    queued(store, tried_again(&agent, "again")).await;
+    queued(store, NewWork { max_retries: 0, ..tried_again(&agent, "once") }).await;
+    queued(store, NewWork { timeout: None, ..tried_again(&agent, "for ever") }).await;
+    delivered(store, &agent, Delivery::All, 0).await;
+    heard(store, WorkReport { at: at(1), ..said(&agent, "once", WorkEvent::Start) }).await;
+    queued(store, work(&other, "unbegun")).await;
+    queued(store, NewWork { at: at(200), ..work(&other, "young") }).await;
+    let sweep = |seconds, limit| store.sweep_work(at(seconds), limit);
+    assert_eq!(sweep(60, 100).await.expect("swept"), Swept::default());
+    // What is due longest comes first.
+    let first = sweep(200, 1).await.expect("swept");
+    assert_eq!(first, Swept { agents: Vec::new(), moved: 1 });
+    assert_eq!(named(store, &other, "unbegun").await.0.state, WorkState::Expired);
+    let rest = sweep(200, 100).await.expect("swept");
+    assert_eq!(rest, Swept { agents: vec![agent.no], moved: 2 });
+    assert_eq!(sweep(200, 100).await.expect("swept"), Swept::default());
+    let (again, earlier) = named(store, &agent, "again").await;
+    assert_eq!((again.state, again.execution_number, earlier.len()), (WorkState::Queued, 2, 1));
+    assert_eq!(named(store, &agent, "once").await.0.state, WorkState::Failed);
+    assert_eq!(named(store, &agent, "for ever").await.0.state, WorkState::Delivered);
+    assert_eq!(named(store, &other, "young").await.0.state, WorkState::Queued);
+}
+
+pub async fn downtime_puts_deadlines_off_once<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    queued(store, tried_again(&agent, "w")).await;
+    delivered(store, &agent, Delivery::One, 0).await;
+    store.flush(Vec::new(), Vec::new(), at(10)).await.expect("flushed");
+    store.excuse(Downtime { from: at(10), to: at(610) }).await.expect("excused");
+    assert_eq!(named(store, &agent, "w").await.0.deadline, Some(at(750)));
+    assert_eq!(store.restore().await.expect("restored").up_until, Some(at(610)));
+    // It had taken too long before the server went away.
+    store.excuse(Downtime { from: at(800), to: at(900) }).await.expect("excused");
+    assert_eq!(named(store, &agent, "w").await.0.deadline, Some(at(750)));
+}
+
+fn found(id: &str, control: Option<&str>) -> Finding {
+    Finding {
+        id: id.to_owned(),
+        test: "bundle".to_owned(),
+        control: control.map(str::to_owned),
+        exit_code: 0xc000_0005,
+        compliant: control.map(|_| false),
+        detail: facts(json!({"severity": "high"})),
+    }
+}
+
+pub async fn findings_are_kept_once_and_found_by_what_they_are_of<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    let other = registered(store, "d-2").await;
+    for (agent, id) in [(&agent, "w-1"), (&other, "w-2")] {
+        queued(store, work(agent, id)).await;
+        delivered(store, agent, Delivery::All, 1).await;
+        let bundle = ["c-1", "c-2", "c-1"].map(|control| found(&format!("{id}::{control}"), Some(control)));
+        let report = WorkReport { findings: bundle.to_vec(), ..done(agent, id) };
+        assert!(matches!(heard(store, report.clone()).await, Reported::Now(_)));
+        let changed = vec![found(&format!("{id}::c-3"), Some("c-3"))];
+        assert!(matches!(
+            heard(store, WorkReport { findings: changed, ..report }).await,
+            Reported::Before(_)
+        ));
+    }
+    let asked = async |filter: FindingFilter| -> Vec<FoundRow> {
+        store.findings(DEFAULT_TENANT, filter).await.expect("the store reads")
+    };
+    let ids = |rows: &[FoundRow]| rows.iter().map(|row| row.finding.id.clone()).collect::<Vec<_>>();
+    let any = FindingFilter { limit: 100, ..FindingFilter::default() };
+    let all = asked(any.clone()).await;
+    assert_eq!(ids(&all), ["w-2::c-2", "w-2::c-1", "w-1::c-2", "w-1::c-1"]);
+    let last = FoundRow {
+        no: all[3].no,
+        tenant: DEFAULT_TENANT,
+        agent: agent.no,
+        work: "w-1".to_owned(),
+        execution: 1,
+        finding: found("w-1::c-1", Some("c-1")),
+        at: at(50),
+    };
+    assert_eq!(all[3], last);
+    let of_agent = FindingFilter { agent: Some(agent.no), ..any.clone() };
+    assert_eq!(ids(&asked(of_agent).await), ["w-1::c-2", "w-1::c-1"]);
+    let of_work = FindingFilter { work: Some("w-2".to_owned()), ..any.clone() };
+    assert_eq!(ids(&asked(of_work).await), ["w-2::c-2", "w-2::c-1"]);
+    let of_control = FindingFilter { control: Some("c-1".to_owned()), ..any.clone() };
+    assert_eq!(ids(&asked(of_control).await), ["w-2::c-1", "w-1::c-1"]);
+    let next = FindingFilter { before: Some(all[1].no), limit: 1, ..any.clone() };
+    assert_eq!(ids(&asked(next).await), ["w-1::c-2"]);
+    assert!(store.findings(OTHER_TENANT, any).await.expect("the store reads").is_empty());
+}
+
+pub async fn model_action_that_was_called_off_is_not_made_again_by_itself<S: Store>(store: &S) {
+    let device = device_to_run(store, "m-2").await;
+    check_in(store, &device, Some("m-1"), 10).await;
+    store.cancel_work(DEFAULT_TENANT, "action 10".to_owned(), at(11)).await.expect("answered");
+    for seconds in [12, 13] {
+        assert!(check_in(store, &device, Some("m-1"), seconds).await.handed_over.work.is_empty());
+    }
+    assert_eq!(listed(store, &device).await.len(), 1);
+    store.set_desired_model(device.no, "m-2".to_owned(), at(14)).await.expect("the model is there");
+    let wished_again = check_in(store, &device, Some("m-1"), 15).await;
+    assert_eq!(actions(&wished_again), [("action 15", "m-2")]);
 }
 
 // Models and releases
@@ -854,8 +1217,8 @@ async fn check_in<S: Store>(store: &S, device: &Agent, runs: Option<&str>, secon
 /// The model actions handed over: their ids and models.
 fn actions(reconciled: &Reconciled) -> Vec<(&str, &str)> {
     let action = |work: &Work| work.kind == MODEL_UPDATE && work.state == WorkState::Delivered;
-    assert!(reconciled.work.iter().all(action));
-    let actions = reconciled.work.iter();
+    assert!(reconciled.handed_over.work.iter().all(action));
+    let actions = reconciled.handed_over.work.iter();
     actions.filter_map(|work| Some((work.id.as_str(), work.payload["model_id"].as_str()?))).collect()
 }
 
@@ -870,7 +1233,7 @@ pub async fn device_without_a_desired_model_gets_no_action<S: Store>(store: &S) 
     assert_eq!(reconciled.agent.current_model.as_deref(), Some("own model"));
     assert_eq!(reconciled.agent.updated_at, at(5));
     assert_eq!(stored(store, device.no).await, reconciled.agent);
-    let ids: Vec<_> = reconciled.work.iter().map(|work| work.id.as_str()).collect();
+    let ids: Vec<_> = reconciled.handed_over.work.iter().map(|work| work.id.as_str()).collect();
     assert_eq!(ids, ["other work"]);
     let unknown = ModelReport {
         agent: 404,
@@ -887,22 +1250,22 @@ pub async fn other_model_makes_one_action<S: Store>(store: &S) {
     assert_eq!((device.desired_model.as_deref(), device.updated_at), (Some("m-2"), at(1)));
     let first = check_in(store, &device, Some("m-1"), 10).await;
     assert_eq!(actions(&first), [("action 10", "m-2")]);
-    assert_eq!(first.work[0].payload, model("m-2").payload());
-    assert_eq!(first.work[0].created_at, at(10));
+    assert_eq!(first.handed_over.work[0].payload, model("m-2").payload());
+    assert_eq!(first.handed_over.work[0].created_at, at(10));
     let second = check_in(store, &device, Some("m-1"), 20).await;
-    assert_eq!(second.work, first.work);
-    assert_eq!(listed(store, &device).await, first.work);
+    assert_eq!(second.handed_over.work, first.handed_over.work);
+    assert_eq!(listed(store, &device).await, first.handed_over.work);
 }
 
 pub async fn reported_model_completes_its_action<S: Store>(store: &S) {
     let device = device_to_run(store, "m-2").await;
     check_in(store, &device, Some("m-1"), 10).await;
     let done = check_in(store, &device, Some("m-2"), 20).await;
-    assert!(done.work.is_empty());
+    assert!(done.handed_over.work.is_empty());
     assert_eq!(done.agent.current_model.as_deref(), Some("m-2"));
     let action = listed(store, &device).await.remove(0);
     assert_eq!((action.state, action.completed_at), (WorkState::Succeeded, Some(at(20))));
-    assert!(check_in(store, &device, Some("m-2"), 30).await.work.is_empty());
+    assert!(check_in(store, &device, Some("m-2"), 30).await.handed_over.work.is_empty());
     assert_eq!(listed(store, &device).await.len(), 1);
 }
 
@@ -917,7 +1280,7 @@ pub async fn changed_wish_cancels_the_older_action<S: Store>(store: &S) {
     assert_eq!(older, &("action 10".to_owned(), WorkState::Canceled));
     // Back to what it runs: nothing is left to be done, and nothing may take it away from there.
     store.set_desired_model(device.no, "m-1".to_owned(), at(25)).await.expect("the model is there");
-    assert!(check_in(store, &device, Some("m-1"), 30).await.work.is_empty());
+    assert!(check_in(store, &device, Some("m-1"), 30).await.handed_over.work.is_empty());
     assert!(states(store, &device).await.iter().all(|(_, state)| *state == WorkState::Canceled));
 }
 
@@ -927,7 +1290,7 @@ pub async fn silent_device_keeps_its_last_known_model<S: Store>(store: &S) {
     let silent = check_in(store, &device, None, 20).await;
     assert_eq!(silent.agent.current_model.as_deref(), Some("m-2"));
     assert_eq!(silent.agent.updated_at, at(10));
-    assert!(silent.work.is_empty());
+    assert!(silent.handed_over.work.is_empty());
     let never_said = registered(store, "d-2").await;
     store.set_desired_model(never_said.no, "m-2".to_owned(), at(21)).await.expect("the model is there");
     assert_eq!(actions(&check_in(store, &never_said, None, 30).await), [("action 30", "m-2")]);
@@ -1261,7 +1624,9 @@ mod tests {
         let (list, behaviours) = source.split_once("const OTHER_TENANT").unwrap();
         let listed = list.lines().filter(|line| line.starts_with("            ") && line.contains('_'));
         let listed: Vec<_> = listed.map(str::trim).filter(|line| !line.contains(' ')).collect();
-        let written = behaviours.lines().filter_map(|line| line.strip_prefix("pub async fn "));
+        let journal = include_str!("contract/journal.rs");
+        let written =
+            behaviours.lines().chain(journal.lines()).filter_map(|line| line.strip_prefix("pub async fn "));
         let written: Vec<_> = written.filter_map(|line| line.split('<').next()).collect();
         assert_eq!(listed, written);
     }

@@ -1,16 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::{Catalogue, Directory, Founding, Images, Keys, Leases, Outcome, Restored, StoreError, WorkQueue};
-use crate::domain::{
-    Agent, BatchLimits, Completed, Completion, Credential, Delivery, Enrolled, Enrolment, HIGHEST_NO,
-    HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No, Observation,
-    Reconciled, Recorded, Release, Token, Vendor, Work,
+use super::{
+    Catalogue, Directory, Founding, Images, Journal, Keys, Leases, Outcome, Restored, StoreError, WorkQueue,
 };
+use crate::domain::{
+    Agent, BatchLimits, Credential, Delivery, Enrolled, Enrolment, Execution, Finding, FindingFilter,
+    FoundRow, HIGHEST_NO, HandedOver, HostReport, Hosted, Kind, MODEL_UPDATE, Model, ModelReport, Moved,
+    NewAgent, NewImage, NewToken, NewWork, No, Observation, Queued, Reconciled, Recorded, Release, Reported,
+    Swept, Token, Vendor, Work, WorkReport,
+};
+use crate::events::{Event, EventQuery, NewEvent};
 use crate::keys::{Digest, Foundation};
-use crate::lease::LeaseRow;
+use crate::lease::{Downtime, LeaseRow};
 
 /// A store that forgets everything when the process ends: for demonstrations and tests.
 ///
@@ -46,6 +51,11 @@ struct State {
     work_ids: HashMap<(No, String), No>,
     /// The work of each agent that has not come to its end.
     open: HashMap<No, BTreeSet<No>>,
+    work_keys: HashMap<(No, String), No>,
+    /// The executions of work that were followed by another.
+    executions: HashMap<No, Vec<Execution>>,
+    findings: Vec<FoundRow>,
+    finding_ids: HashSet<(No, String)>,
     models: HashMap<(No, String), Model>,
     releases: Vec<Release>,
     batches: HashMap<No, Batch>,
@@ -53,6 +63,11 @@ struct State {
     /// Images by device and storage key, each under the batch that it went into.
     images: HashMap<No, HashMap<String, NewImage>>,
     image_ids: HashSet<String>,
+    /// Events by number.
+    events: BTreeMap<i64, Event>,
+    last_event: i64,
+    /// The agents whose latest event of that sort says that they are online.
+    online: BTreeSet<No>,
 }
 
 #[derive(Debug)]
@@ -72,6 +87,14 @@ struct Batch {
 }
 
 impl State {
+    /// Writes an event.
+    fn tell(&mut self, event: impl Into<Option<NewEvent>>) {
+        if let Some(event) = event.into() {
+            self.last_event += 1;
+            self.events.insert(self.last_event, event.into_event(self.last_event));
+        }
+    }
+
     fn agent(&self, no: No) -> Outcome<&Agent> {
         self.agents.get(&no).ok_or(StoreError::Missing("agent"))
     }
@@ -123,6 +146,12 @@ impl State {
         Ok(agent)
     }
 
+    fn register_and_tell(&mut self, agent: NewAgent) -> Outcome<Agent> {
+        let agent = self.register(agent)?;
+        self.tell(NewEvent::registered(&agent, agent.created_at));
+        Ok(agent)
+    }
+
     /// Writes a row, and under which host it is found.
     fn put(&mut self, agent: Agent) {
         let before = self.agents.get(&agent.no).and_then(|agent| agent.parent);
@@ -138,7 +167,9 @@ impl State {
     fn observe(&mut self, no: No, seen: Observation, at: DateTime<Utc>) -> Outcome<Agent> {
         let mut agent = self.agent(no)?.clone();
         self.check_parent(agent.tenant, seen.parent)?;
+        let version = agent.version.clone();
         seen.apply(&mut agent, at);
+        self.tell(NewEvent::version_changed(version.as_deref(), &agent, at));
         self.put(agent.clone());
         Ok(agent)
     }
@@ -156,9 +187,13 @@ impl State {
         Ok(())
     }
 
-    fn add_work(&mut self, work: NewWork) -> Outcome<Work> {
+    fn add_work(&mut self, work: NewWork) -> Outcome<Queued> {
         if self.agent(work.agent)?.tenant != work.tenant {
             return Err(StoreError::Missing("agent"));
+        }
+        let key = work.key.clone().map(|key| (work.agent, key));
+        if let Some(known) = key.as_ref().and_then(|key| self.works.get(self.work_keys.get(key)?)) {
+            return Ok(work.meets(known.clone()));
         }
         let name = (work.tenant, work.id.clone());
         if self.work_ids.contains_key(&name) {
@@ -167,11 +202,55 @@ impl State {
         let no = self.works.last_key_value().map_or(0, |(no, _)| *no) + 1;
         let work = work.into_work(no);
         self.work_ids.insert(name, no);
+        if let Some(key) = key {
+            self.work_keys.insert(key, no);
+        }
         self.put_work(work.clone());
-        Ok(work)
+        Ok(Queued::Now(work))
+    }
+
+    fn put_executions(&mut self, ended: &[Execution]) {
+        for execution in ended {
+            self.executions.entry(execution.work).or_default().push(execution.clone());
+        }
+    }
+
+    fn put_findings(&mut self, work: &Work, findings: Vec<Finding>, at: DateTime<Utc>) {
+        for finding in findings {
+            if self.finding_ids.insert((work.tenant, finding.id.clone())) {
+                let no = self.findings.last().map_or(0, |row| row.no) + 1;
+                let (tenant, agent, execution) = (work.tenant, work.agent, work.execution_number);
+                let work = work.id.clone();
+                self.findings.push(FoundRow { no, tenant, agent, work, execution, finding, at });
+            }
+        }
+    }
+
+    fn work_named(&self, tenant: No, id: String) -> Option<&Work> {
+        self.works.get(self.work_ids.get(&(tenant, id))?)
+    }
+
+    /// Writes what has happened to work, and returns what to answer.
+    fn put_moved(&mut self, moved: Moved) -> Reported {
+        self.put_executions(&moved.ended);
+        if let Some(work) = moved.stored {
+            self.put_work(work);
+        }
+        moved.outcome
+    }
+
+    /// Hands over the open work of an agent.
+    fn hand_over(&mut self, agent: No, delivery: Delivery, at: DateTime<Utc>) -> HandedOver {
+        let mut open = self.open_work(agent);
+        let handed_over = delivery.hand_over(&mut open, at);
+        open.into_iter().for_each(|work| self.put_work(work));
+        self.put_executions(&handed_over.ended);
+        handed_over
     }
 
     fn put_work(&mut self, work: Work) {
+        let before = self.works.get(&work.no).map(|work| (work.state, work.execution_number));
+        self.tell(NewEvent::work(before, &work));
         let open = self.open.entry(work.agent).or_default();
         if work.state.is_terminal() {
             open.remove(&work.no);
@@ -204,7 +283,7 @@ impl Founding for MemoryStore {
             .values()
             .map(|agent| (agent.clone(), state.leases.get(&agent.no).cloned()))
             .collect();
-        Ok(Restored { agents, up_until: state.up_until })
+        Ok(Restored { agents, up_until: state.up_until, online: state.online.clone() })
     }
 }
 
@@ -230,7 +309,7 @@ impl Directory for MemoryStore {
     }
 
     async fn register(&self, agent: NewAgent) -> Outcome<Agent> {
-        self.state().register(agent)
+        self.state().register_and_tell(agent)
     }
 
     async fn observe(&self, no: No, seen: Observation, at: DateTime<Utc>) -> Outcome<Agent> {
@@ -259,12 +338,12 @@ impl Directory for MemoryStore {
                 state.observe(no, report.host.clone(), report.at)?.no
             }
             Some(no) => no,
-            None => state.register(report.new_host())?.no,
+            None => state.register_and_tell(report.new_host())?.no,
         };
         let mut numbers = Vec::new();
         for agent in &report.agents {
             let Some(no) = agent.no.or_else(|| state.hosted_by_key(host, &agent.key)) else {
-                numbers.push(state.register(report.new_agent(agent, host))?.no);
+                numbers.push(state.register_and_tell(report.new_agent(agent, host))?.no);
                 continue;
             };
             let seen = agent.observation(host);
@@ -293,6 +372,7 @@ impl Keys for MemoryStore {
         }
         let digest = token.digest;
         let token = token.into_token();
+        state.tell(NewEvent::token_issued(&token));
         state.tokens.push(IssuedToken { digest, token: token.clone(), enrolments: HashMap::new() });
         Ok(token)
     }
@@ -303,11 +383,16 @@ impl Keys for MemoryStore {
         Ok(tokens.filter(|token| token.tenant == tenant).cloned().collect())
     }
 
-    async fn revoke_token(&self, tenant: No, id: String) -> Outcome<bool> {
+    async fn revoke_token(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<bool> {
         let mut state = self.state();
         let mut tokens = state.tokens.iter_mut().map(|issued| &mut issued.token);
-        let token = tokens.find(|token| token.tenant == tenant && token.id == id);
-        Ok(token.map(|token| token.revoked = true).is_some())
+        let Some(token) = tokens.find(|token| token.tenant == tenant && token.id == id) else {
+            return Ok(false);
+        };
+        if !std::mem::replace(&mut token.revoked, true) {
+            state.tell(NewEvent::token_revoked(tenant, &id, at));
+        }
+        Ok(true)
     }
 
     async fn enroll(&self, mut enrolment: Enrolment) -> Outcome<Enrolled> {
@@ -319,6 +404,7 @@ impl Keys for MemoryStore {
         if issued.token.vendor != enrolment.agent.vendor || issued.token.revoked {
             return Ok(Enrolled::Refused);
         }
+        let (token, at) = (issued.token.id.clone(), enrolment.agent.at);
         let earlier = issued.enrolments.get(&enrolment.identity).and_then(|(no, at)| {
             let agent = state.agents.get(no)?;
             enrolment.repeats(*at, agent).then(|| agent.clone())
@@ -335,9 +421,9 @@ impl Keys for MemoryStore {
                     },
                 )?;
             }
+            state.tell(NewEvent::enrolled(&agent, &token, true, at));
             return Ok(Enrolled::Again(agent));
         }
-        let at = enrolment.agent.at;
         if !issued.token.is_live(at) {
             return Ok(Enrolled::Refused);
         }
@@ -347,6 +433,7 @@ impl Keys for MemoryStore {
             issued.token.uses += 1;
             issued.enrolments.insert(enrolment.identity, (agent.no, at));
         }
+        state.tell(NewEvent::enrolled(&agent, &token, false, at));
         Ok(Enrolled::New(agent))
     }
 
@@ -358,7 +445,7 @@ impl Keys for MemoryStore {
         state.add_key(digest, credential)
     }
 
-    async fn offer_key(&self, no: No, rotation: u32, digest: Digest) -> Outcome<Agent> {
+    async fn offer_key(&self, no: No, rotation: u32, digest: Digest, at: DateTime<Utc>) -> Outcome<Agent> {
         let mut state = self.state();
         let agent = state.agent(no)?;
         if !agent.takes_offer(rotation) {
@@ -370,7 +457,9 @@ impl Keys for MemoryStore {
         let agent = state.agent_mut(no)?;
         agent.rotation = rotation;
         agent.rotating = true;
-        Ok(agent.clone())
+        let agent = agent.clone();
+        state.tell(NewEvent::key_offered(&agent, at));
+        Ok(agent)
     }
 
     async fn settle_key(&self, digest: Digest, at: DateTime<Utc>) -> Outcome<Agent> {
@@ -384,12 +473,15 @@ impl Keys for MemoryStore {
             *other == digest || credential.agent != Some(no) || (credential.candidate && !key.candidate)
         });
         state.keys.insert(digest, Credential { candidate: false, ..key });
+        if key.candidate {
+            state.tell(NewEvent::key_rotated(&agent, at));
+        }
         Ok(agent)
     }
 }
 
 impl Leases for MemoryStore {
-    async fn flush(&self, leases: Vec<LeaseRow>, now: DateTime<Utc>) -> Outcome<()> {
+    async fn flush(&self, leases: Vec<LeaseRow>, events: Vec<NewEvent>, now: DateTime<Utc>) -> Outcome<()> {
         let mut state = self.state();
         for lease in leases {
             let late = state.leases.get(&lease.agent).is_some_and(|known| known.last_seen > lease.last_seen);
@@ -397,52 +489,109 @@ impl Leases for MemoryStore {
                 state.leases.insert(lease.agent, lease);
             }
         }
+        for event in events {
+            let known = event.agent.filter(|no| state.agents.contains_key(no));
+            let turns = match (event.turns_online(), known) {
+                (None, _) => true,
+                (Some(true), Some(no)) => state.online.insert(no),
+                (Some(false), Some(no)) => state.online.remove(&no),
+                (Some(_), None) => false,
+            };
+            state.tell(turns.then_some(event));
+        }
         state.up_until = state.up_until.max(Some(now));
         Ok(())
     }
 }
 
 impl WorkQueue for MemoryStore {
-    async fn queue(&self, work: NewWork) -> Outcome<Work> {
+    async fn queue(&self, work: NewWork) -> Outcome<Queued> {
         self.state().add_work(work)
     }
 
-    async fn deliver(&self, agent: No, delivery: Delivery, at: DateTime<Utc>) -> Outcome<Vec<Work>> {
-        let mut state = self.state();
-        let mut open = state.open_work(agent);
-        let handed_over = delivery.hand_over(&mut open, at);
-        open.into_iter().for_each(|work| state.put_work(work));
-        Ok(handed_over)
+    async fn deliver(&self, agent: No, delivery: Delivery, at: DateTime<Utc>) -> Outcome<HandedOver> {
+        Ok(self.state().hand_over(agent, delivery, at))
     }
 
-    async fn complete(&self, completion: Completion) -> Outcome<Completed> {
+    async fn report_work(&self, report: WorkReport) -> Outcome<Reported> {
         let mut state = self.state();
-        let no = state.work_ids.get(&(completion.tenant, completion.work.clone()));
-        let Some(work) = no.and_then(|no| state.works.get(no)).cloned() else {
-            return Ok(Completed::Unknown);
+        let Some(work) = state.work_named(report.tenant, report.work.clone()).cloned() else {
+            return Ok(Reported::Unknown);
         };
-        let completed = work.complete(completion);
-        if let Completed::Now(work) = &completed {
-            state.put_work(work.clone());
+        let earlier = state.executions.get(&work.no).map_or(&[][..], Vec::as_slice);
+        let moved = work.report(earlier, &report);
+        let reported = state.put_moved(moved);
+        if let Reported::Now(work) = &reported {
+            state.put_findings(work, report.findings, report.at);
         }
-        Ok(completed)
+        Ok(reported)
+    }
+
+    async fn cancel_work(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<Reported> {
+        let mut state = self.state();
+        let Some(work) = state.work_named(tenant, id).cloned() else { return Ok(Reported::Unknown) };
+        Ok(state.put_moved(work.cancel(at)))
+    }
+
+    async fn sweep_work(&self, at: DateTime<Utc>, limit: u32) -> Outcome<Swept> {
+        let mut state = self.state();
+        let open = state.open.values().flatten().filter_map(|no| state.works.get(no));
+        let mut due: Vec<_> = open.filter_map(|work| Some((work.due_since(at)?, work.no))).collect();
+        due.sort_unstable();
+        let mut swept = Swept::default();
+        for (_, no) in due.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+            let Some(mut work) = state.works.get(&no).cloned() else { continue };
+            let ended = work.look(at);
+            swept.note(&work);
+            state.put_work(work);
+            state.put_executions(ended.as_slice());
+        }
+        Ok(swept)
+    }
+
+    async fn excuse(&self, downtime: Downtime) -> Outcome<()> {
+        let mut state = self.state();
+        let late: Vec<_> = state.open.values().flatten().copied().collect();
+        for no in late {
+            if let Some(work) = state.works.get_mut(&no) {
+                work.excuse(downtime);
+            }
+        }
+        state.up_until = state.up_until.max(Some(downtime.to));
+        Ok(())
+    }
+
+    async fn work_named(&self, tenant: No, id: String) -> Outcome<Option<(Work, Vec<Execution>)>> {
+        let state = self.state();
+        let Some(work) = state.work_named(tenant, id) else { return Ok(None) };
+        let earlier = state.executions.get(&work.no).cloned().unwrap_or_default();
+        Ok(Some((work.clone(), earlier)))
+    }
+
+    async fn findings(&self, tenant: No, filter: FindingFilter) -> Outcome<Vec<FoundRow>> {
+        let state = self.state();
+        let rows = state.findings.iter().rev().filter(|row| row.tenant == tenant && filter.asks_for(row));
+        Ok(rows.take(usize::try_from(filter.limit).unwrap_or(usize::MAX)).cloned().collect())
     }
 
     async fn reconcile_model(&self, report: ModelReport) -> Outcome<Reconciled> {
         let mut state = self.state();
         let mut agent = state.agent(report.agent)?.clone();
+        let before = agent.current_model.clone();
         let mut open = state.open_work(agent.no);
-        if let Some(model) = report.reconcile(&mut agent, &mut open) {
+        let wanted = report.reconcile(&mut agent, &mut open);
+        let gave_up = |work: &&Work| work.agent == agent.no && work.kind == MODEL_UPDATE;
+        let last = wanted.is_some().then(|| state.works.values().rev().find(gave_up)).flatten();
+        if let Some(model) = wanted.filter(|_| !last.is_some_and(|action| agent.gave_up(action))) {
             let model = state.models.get(&(agent.tenant, model)).ok_or(StoreError::Missing("model"))?;
             let action = report.action(&agent, model);
             state.add_work(action)?;
         }
+        state.tell(NewEvent::model_reported(before.as_deref(), &agent, report.at));
         open.into_iter().for_each(|work| state.put_work(work));
         state.put(agent.clone());
-        let mut open = state.open_work(agent.no);
-        let work = Delivery::All.hand_over(&mut open, report.at);
-        open.into_iter().for_each(|work| state.put_work(work));
-        Ok(Reconciled { agent, work })
+        let handed_over = state.hand_over(agent.no, Delivery::All, report.at);
+        Ok(Reconciled { agent, handed_over })
     }
 
     async fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> Outcome<Vec<Work>> {
@@ -472,9 +621,12 @@ impl Catalogue for MemoryStore {
             return Err(StoreError::Missing("model"));
         }
         let agent = state.agent_mut(no)?;
-        agent.desired_model = Some(name.1);
+        let before = agent.desired_model.replace(name.1);
+        agent.desired_at = Some(at);
         agent.updated_at = at;
-        Ok(agent.clone())
+        let agent = agent.clone();
+        state.tell(NewEvent::model_assigned(before.as_deref(), &agent, at));
+        Ok(agent)
     }
 
     async fn add_release(&self, release: Release) -> Outcome<()> {
@@ -494,7 +646,8 @@ impl Catalogue for MemoryStore {
 impl Images for MemoryStore {
     async fn record_image(&self, mut image: NewImage, limits: BatchLimits) -> Outcome<Recorded> {
         let mut state = self.state();
-        let agent = state.agent(image.agent)?.no;
+        let device = state.agent(image.agent)?.clone();
+        let agent = device.no;
         let images = state.images.get(&agent);
         if let Some(known) = images.and_then(|images| images.get(&image.storage_key)) {
             return Ok(Recorded::Before { image: known.id.clone(), batch: known.batch.clone() });
@@ -515,13 +668,43 @@ impl Images for MemoryStore {
                     return Err(StoreError::Taken("batch"));
                 }
                 let opened = Batch { id: image.batch.clone(), images: 1, opened_at: image.at };
-                state.batches.insert(agent, opened);
+                if let Some(Batch { id, images, .. }) = state.batches.insert(agent, opened) {
+                    state.tell(NewEvent::batch_closed(&device, &id, images, &limits, image.at));
+                }
+                state.tell(NewEvent::batch_opened(&device, &image.batch, image.at));
             }
         }
         let recorded = Recorded::Now { image: image.id.clone(), batch: image.batch.clone() };
         state.image_ids.insert(image.id.clone());
         state.images.entry(agent).or_default().insert(image.storage_key.clone(), image);
         Ok(recorded)
+    }
+}
+
+impl Journal for MemoryStore {
+    async fn events(&self, tenant: No, query: EventQuery) -> Outcome<Vec<Event>> {
+        let state = self.state();
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let wanted = |event: &&Event| event.tenant == tenant && query.wants(event);
+        let Some(after) = query.after else {
+            let mut latest: Vec<_> =
+                state.events.values().rev().filter(wanted).take(limit).cloned().collect();
+            latest.reverse();
+            return Ok(latest);
+        };
+        let later = state.events.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(later.map(|(_, event)| event).filter(wanted).take(limit).cloned().collect())
+    }
+
+    async fn forget_events(&self, before: DateTime<Utc>, limit: u32) -> Outcome<u32> {
+        let mut state = self.state();
+        let mut forgotten = 0;
+        state.events.retain(|_, event| {
+            let forget = event.at < before && forgotten < limit;
+            forgotten += u32::from(forget);
+            !forget
+        });
+        Ok(forgotten)
     }
 }
 

@@ -11,17 +11,19 @@
 //! # }
 //! ```
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Agent, BatchLimits, Completed, Completion, Credential, Delivery, Enrolled, Enrolment, HostReport, Hosted,
-    Kind, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No, Observation, Reconciled, Recorded,
-    Release, Token, Vendor, Work,
+    Agent, BatchLimits, Credential, Delivery, Enrolled, Enrolment, Execution, FindingFilter, FoundRow,
+    HandedOver, HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No,
+    Observation, Queued, Reconciled, Recorded, Release, Reported, Swept, Token, Vendor, Work, WorkReport,
 };
+use crate::events::{Event, EventQuery, NewEvent};
 use crate::keys::{Digest, Foundation};
-use crate::lease::LeaseRow;
+use crate::lease::{Downtime, LeaseRow};
 
 mod memory;
 
@@ -68,6 +70,8 @@ pub struct Restored {
     pub agents: Vec<(Agent, Option<LeaseRow>)>,
     /// When the server was last known to be up.
     pub up_until: Option<DateTime<Utc>>,
+    /// The agents whose latest event of that sort says that they are online.
+    pub online: BTreeSet<No>,
 }
 
 /// Keys and agents.
@@ -112,7 +116,12 @@ pub trait Keys {
     fn tokens(&self, tenant: No) -> impl Future<Output = Outcome<Vec<Token>>> + Send;
 
     /// Takes a token back. Says whether there was one.
-    fn revoke_token(&self, tenant: No, id: String) -> impl Future<Output = Outcome<bool>> + Send;
+    fn revoke_token(
+        &self,
+        tenant: No,
+        id: String,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Outcome<bool>> + Send;
 
     /// Trades a token for an agent; the use is counted in the same transaction.
     fn enroll(&self, enrolment: Enrolment) -> impl Future<Output = Outcome<Enrolled>> + Send;
@@ -122,8 +131,13 @@ pub trait Keys {
 
     /// Offers an agent the key number `rotation`, one more than the last. Returns the agent unchanged if
     /// another is waiting to be used.
-    fn offer_key(&self, no: No, rotation: u32, digest: Digest)
-    -> impl Future<Output = Outcome<Agent>> + Send;
+    fn offer_key(
+        &self,
+        no: No,
+        rotation: u32,
+        digest: Digest,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Outcome<Agent>> + Send;
 
     /// An agent has signed in with this key: its other keys end here, and an enrolment cannot be repeated any
     /// more. The first use of an offered key takes the offer; an offer that waits while another key is used goes
@@ -133,30 +147,55 @@ pub trait Keys {
 
 /// Liveness, written behind.
 pub trait Leases {
-    /// Writes leases, later wins, and that the server is up at `now`.
-    fn flush(&self, leases: Vec<LeaseRow>, now: DateTime<Utc>) -> impl Future<Output = Outcome<()>> + Send;
+    /// Writes leases, later wins, and that the server is up at `now`; and events that were found out besides.
+    /// One that says an agent is online, or no longer is, is left out if that is what the last of that sort said.
+    fn flush(
+        &self,
+        leases: Vec<LeaseRow>,
+        events: Vec<NewEvent>,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Outcome<()>> + Send;
 }
 
 /// Work.
+///
+/// What time alone does to work is done whenever it is looked at to be handed over, reported on or called off, and by
+/// [`sweep_work`](Self::sweep_work); lists show it as it is stored.
 pub trait WorkQueue {
-    /// Makes work. [`StoreError::Taken`] if the id is in use.
-    fn queue(&self, work: NewWork) -> impl Future<Output = Outcome<Work>> + Send;
+    /// Makes work, once for each key. [`StoreError::Taken`] if the id is in use, [`StoreError::Missing`] if the
+    /// tenant has no such agent.
+    fn queue(&self, work: NewWork) -> impl Future<Output = Outcome<Queued>> + Send;
 
-    /// Hands open work to its agent: what is not at its end, most urgent first, then oldest. Work that nobody
-    /// has begun in time expires instead.
+    /// Hands open work to its agent: what its agent has not acknowledged, most urgent first, then oldest.
     fn deliver(
         &self,
         agent: No,
         delivery: Delivery,
         at: DateTime<Utc>,
-    ) -> impl Future<Output = Outcome<Vec<Work>>> + Send;
+    ) -> impl Future<Output = Outcome<HandedOver>> + Send;
 
-    /// Takes an outcome, once.
-    fn complete(&self, completion: Completion) -> impl Future<Output = Outcome<Completed>> + Send;
+    /// Takes what an agent says of its work. Word of an earlier execution changes nothing.
+    fn report_work(&self, report: WorkReport) -> impl Future<Output = Outcome<Reported>> + Send;
+
+    /// Calls work off.
+    fn cancel_work(
+        &self,
+        tenant: No,
+        id: String,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Outcome<Reported>> + Send;
 
     /// Compares the model that a device runs with the desired one: actions that asked for it are done, and if
-    /// it is another than the desired one there is an action for that; then hands over all open work.
+    /// it is another than the desired one there is an action for that, unless the last one
+    /// [came to nothing](Agent::gave_up); then hands over all open work.
     fn reconcile_model(&self, report: ModelReport) -> impl Future<Output = Outcome<Reconciled>> + Send;
+
+    /// Has work expire or take too long, of all tenants, at most `limit` pieces; those first that are due longest.
+    fn sweep_work(&self, at: DateTime<Utc>, limit: u32) -> impl Future<Output = Outcome<Swept>> + Send;
+
+    /// Puts off deadlines by the time during which the server was not there to be reported to, and says that it
+    /// is up at its end, so that no time is excused twice.
+    fn excuse(&self, downtime: Downtime) -> impl Future<Output = Outcome<()>> + Send;
 
     /// The work of a tenant, the latest first, at most `limit`; of one agent if it is named.
     fn work(
@@ -165,6 +204,20 @@ pub trait WorkQueue {
         agent: Option<No>,
         limit: u32,
     ) -> impl Future<Output = Outcome<Vec<Work>>> + Send;
+
+    /// A piece of work and its executions before the present one, the first one first.
+    fn work_named(
+        &self,
+        tenant: No,
+        id: String,
+    ) -> impl Future<Output = Outcome<Option<(Work, Vec<Execution>)>>> + Send;
+
+    /// What work has found, the latest first. One that came under an id that was there already is not kept.
+    fn findings(
+        &self,
+        tenant: No,
+        filter: FindingFilter,
+    ) -> impl Future<Output = Outcome<Vec<FoundRow>>> + Send;
 }
 
 /// Models and releases.
@@ -203,13 +256,37 @@ pub trait Images {
     ) -> impl Future<Output = Outcome<Recorded>> + Send;
 }
 
+/// What has happened.
+///
+/// Every other call writes the events of what it changes, in its own transaction: all of them or none, and none
+/// where nothing was changed. Numbers grow in the order in which the changes can be seen, so that who reads on from
+/// the last number that was seen misses nothing.
+pub trait Journal {
+    /// Events of a tenant, the earlier first.
+    fn events(&self, tenant: No, query: EventQuery) -> impl Future<Output = Outcome<Vec<Event>>> + Send;
+
+    /// Forgets events from before a time, of all tenants, at most `limit`. Says how many. Their numbers are not
+    /// given again.
+    fn forget_events(&self, before: DateTime<Utc>, limit: u32) -> impl Future<Output = Outcome<u32>> + Send;
+}
+
 /// A store: everything above.
 pub trait Store:
-    Founding + Directory + Keys + Leases + WorkQueue + Catalogue + Images + Send + Sync + 'static
+    Founding + Directory + Keys + Leases + WorkQueue + Catalogue + Images + Journal + Send + Sync + 'static
 {
 }
 
 impl<S> Store for S where
-    S: Founding + Directory + Keys + Leases + WorkQueue + Catalogue + Images + Send + Sync + 'static
+    S: Founding
+        + Directory
+        + Keys
+        + Leases
+        + WorkQueue
+        + Catalogue
+        + Images
+        + Journal
+        + Send
+        + Sync
+        + 'static
 {
 }

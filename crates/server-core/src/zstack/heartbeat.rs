@@ -8,6 +8,7 @@ use crate::core::{KeyScope, internal};
 use crate::domain::{Agent, Kind, Observation, Vendor};
 use crate::lease::{Liveness, Report};
 use crate::registry::AgentRecord;
+use crate::sightings::Host;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
 
@@ -42,6 +43,7 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         ] {
             report.metrics.insert(name.to_owned(), value.get());
         }
+        self.sight(&record, &Host { name: None, up: Some(call.body.uptime.get()) });
         self.renew(&record, report);
         Ok(answer(&record.agent(), &record, self.liveness(&record)))
     }

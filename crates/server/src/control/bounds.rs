@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::{Kind, Vendor};
 use serde::de::IgnoredAny;
 
@@ -46,6 +47,15 @@ impl Faults {
         if let Some(text) = text {
             self.text(place, text);
         }
+    }
+
+    /// A time in RFC 3339.
+    pub(super) fn time(&mut self, place: &str, text: &str) -> Option<DateTime<Utc>> {
+        let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+        if time.is_none() {
+            self.add(place, "must be a time such as 2026-03-01T12:00:00Z");
+        }
+        time
     }
 
     /// The address of a file.

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use fleetwire_server_core::domain::{Model, Release, Token, Work};
+use fleetwire_server_core::domain::{Execution, FoundRow, Model, Release, Token};
 use fleetwire_server_core::keys::hex;
-use fleetwire_server_core::operator::AgentView;
+use fleetwire_server_core::operator::{AgentView, WorkView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// A time as operators see it: RFC 3339 in UTC, to the millisecond.
-fn rfc3339(time: DateTime<Utc>) -> String {
+pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -52,7 +52,7 @@ pub struct ErrorBody {
 /// The reason why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorDetail {
-    /// For programs: `unauthenticated`, `not_found`, `method_not_allowed`, `taken`, `invalid`, `too_large`,
+    /// For programs: `unauthenticated`, `not_found`, `method_not_allowed`, `taken`, `illegal_transition`, `invalid`, `too_large`,
     /// `unsupported_media_type`, `unavailable` or `internal`.
     pub code: String,
     /// For people. Of an invalid request it names every fault, each with its place, between semicolons; a body
@@ -217,6 +217,24 @@ pub struct NewWorkBody {
     /// How urgent it is, −1000 to 1000: higher is sooner.
     #[serde(default)]
     pub priority: i64,
+    /// What you call it: the same key for the same agent is the same work, however often it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Before when it is not handed over: RFC 3339, within a year.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// Seconds for which it is worth beginning, 1 to 2,592,000 (30 days), counted from `not_before` if that is
+    /// there; as configured if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+    /// Seconds that an execution may take, 1 to 86,400 (a day); what the payload says, or else 300, if nothing is
+    /// said. An execution is given up 120 s after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    /// How many further executions may follow one that fails or takes too long: 0 to 5, where the vendor's work can
+    /// be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_retries: Option<u32>,
 }
 
 /// Which work to list.
@@ -248,6 +266,8 @@ pub struct WorkBody {
     pub number: i64,
     /// Its id.
     pub id: String,
+    /// What its maker calls it.
+    pub key: Option<String>,
     /// The agent that is to do it.
     pub agent: WorkAgent,
     /// What is to be done, in the dialect's word.
@@ -259,14 +279,31 @@ pub struct WorkBody {
     pub state: String,
     /// How urgent it is: higher is sooner.
     pub priority: i64,
-    /// Seconds for which it is worth doing.
+    /// Before when it is not handed over.
+    pub not_before: Option<String>,
+    /// Seconds for which it is worth beginning.
     pub ttl_seconds: u64,
+    /// When it is no longer worth beginning.
+    pub expires_at: String,
+    /// Seconds that an execution may take, as its agent is told.
+    pub timeout_seconds: Option<u64>,
+    /// How many further executions may follow the first.
+    pub max_retries: u32,
+    /// Which execution this is, from 1.
+    pub execution_number: u32,
+    /// When this execution is given up.
+    pub deadline: Option<String>,
+    /// The executions before this one, the first one first; told of one piece of work that was asked for by its id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_executions: Vec<WorkExecution>,
     /// What came of it, in the dialect's form.
     pub result: Option<Value>,
     /// When it was made.
     pub created_at: String,
-    /// When it was first handed over.
+    /// When it was first handed over, in this execution.
     pub delivered_at: Option<String>,
+    /// When its agent said that it has it, in this execution.
+    pub acknowledged_at: Option<String>,
     /// When it came to its end.
     pub completed_at: Option<String>,
     /// When it last changed.
@@ -284,25 +321,149 @@ pub struct WorkAgent {
     pub id: Option<String>,
 }
 
-impl WorkBody {
-    pub(super) fn new(work: Work, agent: Option<&AgentView>) -> Self {
+/// An execution that came to nothing and was followed by another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkExecution {
+    /// Which it was, from 1.
+    pub number: u32,
+    /// How it ended.
+    pub state: String,
+    /// When it was first handed over.
+    pub delivered_at: Option<String>,
+    /// When its agent said that it has it.
+    pub acknowledged_at: Option<String>,
+    /// When it ended.
+    pub ended_at: String,
+    /// What came of it, in the dialect's form.
+    pub result: Option<Value>,
+}
+
+impl From<Execution> for WorkExecution {
+    fn from(execution: Execution) -> Self {
+        Self {
+            number: execution.number,
+            state: execution.state.as_str().to_owned(),
+            delivered_at: execution.delivered_at.map(rfc3339),
+            acknowledged_at: execution.acknowledged_at.map(rfc3339),
+            ended_at: rfc3339(execution.ended_at),
+            result: execution.result,
+        }
+    }
+}
+
+/// Which results to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultFilter {
+    /// The vendor of the agent below; the two go together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Only those of an agent, by its id on the wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Only those of a piece of work, by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<String>,
+    /// Only those of a control, by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
+    /// Only those with a lower number: `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<i64>,
+    /// How many at most: 1 to 1000, 100 if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Results, the latest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultList {
+    /// The results.
+    pub results: Vec<ResultBody>,
+    /// What to give as `before` for the next page; null if this page was not full.
+    pub next: Option<i64>,
+}
+
+/// One thing that work has found: what a test came to, or one control of a bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultBody {
+    /// Its number, unique among all results of the server.
+    pub number: i64,
+    /// Its id: that of the task, and of the control if it is one of a bundle.
+    pub id: String,
+    /// The agent that reported it.
+    pub agent: WorkAgent,
+    /// The id of the work that it came of.
+    pub work: String,
+    /// And which execution of it.
+    pub execution_number: u32,
+    /// The test or bundle.
+    pub test: String,
+    /// The control, if the test is a bundle of them.
+    pub control: Option<String>,
+    /// How the check ended.
+    pub exit_code: i64,
+    /// Whether the machine complies, where that was said.
+    pub compliant: Option<bool>,
+    /// What else was said of it, in the dialect's form.
+    pub detail: Map<String, Value>,
+    /// When it was reported.
+    pub at: String,
+}
+
+impl ResultBody {
+    pub(super) fn new(row: FoundRow, agent: Option<&AgentView>) -> Self {
+        Self {
+            number: row.no,
+            id: row.finding.id,
+            agent: WorkAgent::new(row.agent, agent),
+            work: row.work,
+            execution_number: row.execution,
+            test: row.finding.test,
+            control: row.finding.control,
+            exit_code: row.finding.exit_code,
+            compliant: row.finding.compliant,
+            detail: row.finding.detail,
+            at: rfc3339(row.at),
+        }
+    }
+}
+
+impl WorkAgent {
+    fn new(number: i64, agent: Option<&AgentView>) -> Self {
         let agent = agent.map(|view| &view.agent);
+        Self {
+            number,
+            vendor: agent.map(|agent| agent.vendor.to_string()),
+            id: agent.map(|agent| agent.id.clone()),
+        }
+    }
+}
+
+impl WorkBody {
+    pub(super) fn new(WorkView { work, earlier }: WorkView, agent: Option<&AgentView>) -> Self {
+        let expires_at = rfc3339(work.expires_at());
         Self {
             number: work.no,
             id: work.id,
-            agent: WorkAgent {
-                number: work.agent,
-                vendor: agent.map(|agent| agent.vendor.to_string()),
-                id: agent.map(|agent| agent.id.clone()),
-            },
+            key: work.key,
+            agent: WorkAgent::new(work.agent, agent),
             kind: work.kind,
             payload: work.payload,
             state: work.state.as_str().to_owned(),
             priority: work.priority,
+            not_before: work.not_before.map(rfc3339),
             ttl_seconds: work.ttl.as_secs(),
+            expires_at,
+            timeout_seconds: work.timeout.map(|timeout| timeout.as_secs()),
+            max_retries: work.max_retries,
+            execution_number: work.execution_number,
+            deadline: work.deadline.map(rfc3339),
+            earlier_executions: earlier.into_iter().map(Into::into).collect(),
             result: work.result,
             created_at: rfc3339(work.created_at),
             delivered_at: work.delivered_at.map(rfc3339),
+            acknowledged_at: work.acknowledged_at.map(rfc3339),
             completed_at: work.completed_at.map(rfc3339),
             updated_at: rfc3339(work.updated_at),
         }

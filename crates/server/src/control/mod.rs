@@ -27,15 +27,17 @@ use fleetwire_server_core::store::Store;
 use http::{HeaderMap, header};
 
 mod bounds;
+mod events;
 mod messages;
 mod operations;
 mod refusal;
 
+pub use events::{EventAgent, EventBody, EventFilter, EventList};
 pub use messages::{
     AgentBody, AgentCreated, AgentFilter, AgentList, AgentReport, ErrorBody, ErrorDetail, KeyBody, ModelBody,
     NewAgentBody, NewKeyBody, NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody,
-    ReleaseKeyBody, SecretText, TokenBody, TokenCreated, TokenList, WantedModelBody, WorkAgent, WorkBody,
-    WorkFilter, WorkList,
+    ReleaseKeyBody, ResultBody, ResultFilter, ResultList, SecretText, TokenBody, TokenCreated, TokenList,
+    WantedModelBody, WorkAgent, WorkBody, WorkExecution, WorkFilter, WorkList,
 };
 use refusal::Refusal;
 
@@ -55,6 +57,10 @@ pub fn router<S: Store>(core: Arc<Core<S>>) -> Router {
         .route("/agents/{vendor}/{id}/model", put(operations::assign_model::<S>))
         .route("/agents/{vendor}/{id}/work", post(operations::queue_work::<S>))
         .route("/work", get(operations::work::<S>))
+        .route("/work/{id}", get(operations::work_named::<S>))
+        .route("/work/{id}/cancel", post(operations::cancel_work::<S>))
+        .route("/results", get(operations::results::<S>))
+        .route("/events", get(events::events::<S>))
         .route("/tokens", get(operations::tokens::<S>).post(operations::issue_token::<S>))
         .route("/tokens/{id}", delete(operations::revoke_token::<S>))
         .route("/keys", post(operations::issue_key::<S>))

@@ -7,10 +7,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::{Extension, Json};
 use fleetwire_server_core::Core;
-use fleetwire_server_core::domain::{HIGHEST_NO, Kind, No, Vendor};
+use fleetwire_server_core::domain::{FindingFilter, HIGHEST_NO, Kind, No, Vendor};
 use fleetwire_server_core::keys::unhex;
 use fleetwire_server_core::lease::Liveness;
-use fleetwire_server_core::operator::{NewModel, NewRelease, Registration};
+use fleetwire_server_core::operator::{NewModel, NewRelease, Registration, WorkWish};
 use fleetwire_server_core::store::Store;
 use http::StatusCode;
 
@@ -18,26 +18,28 @@ use super::Tenant;
 use super::bounds::Faults;
 use super::messages::{
     AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, ModelBody, NewAgentBody, NewKeyBody,
-    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, TokenCreated,
-    TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
+    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, ResultBody,
+    ResultFilter, ResultList, TokenCreated, TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
 };
 use super::refusal::{Body, Parameters, Refusal, Segments};
 
 const NUMBER: RangeInclusive<No> = 1..=HIGHEST_NO;
 const TTL_SECONDS: RangeInclusive<u64> = 1..=30 * 24 * 3600;
 const MAX_USES: RangeInclusive<u32> = 1..=100_000;
-const LIMIT: RangeInclusive<u32> = 1..=1000;
+pub(super) const LIMIT: RangeInclusive<u32> = 1..=1000;
 const PRIORITY: RangeInclusive<i64> = -1000..=1000;
+const TIMEOUT: RangeInclusive<u64> = 1..=86_400;
+const RETRIES: RangeInclusive<u32> = 0..=5;
 /// The same numbers as above: those that every reader of JSON can tell apart.
 const SIZE: RangeInclusive<u64> = 1..=(1 << 53) - 1;
 const LABELS: usize = 64;
-const DEFAULT_LIMIT: u32 = 100;
+pub(super) const DEFAULT_LIMIT: u32 = 100;
 
 const LIVENESSES: [Liveness; 4] = [Liveness::Online, Liveness::Delayed, Liveness::Offline, Liveness::Never];
 
-type Asked<S> = State<Arc<Core<S>>>;
-type By = Extension<Tenant>;
-type Answer<T> = Result<Json<T>, Refusal>;
+pub(super) type Asked<S> = State<Arc<Core<S>>>;
+pub(super) type By = Extension<Tenant>;
+pub(super) type Answer<T> = Result<Json<T>, Refusal>;
 type Created<T> = Result<(StatusCode, Json<T>), Refusal>;
 
 fn created<T>(body: impl Into<T>) -> Created<T> {
@@ -153,10 +155,97 @@ pub(super) async fn queue_work<S: Store>(
     let mut faults = Faults::default();
     faults.text("type", &body.kind);
     faults.range("priority", body.priority, &PRIORITY);
-    let NewWorkBody { kind, payload, priority } = faults.none_or(Some(body))?;
-    let work = core.queue_work(tenant, vendor, &id, kind, payload, priority).await?;
-    let agent = core.agent_numbered(tenant, work.agent);
-    created(WorkBody::new(work, agent.as_ref()))
+    faults.optional_text("key", body.key.as_deref());
+    let not_before = body.not_before.as_deref().and_then(|text| faults.time("not_before", text));
+    for (place, seconds, range) in
+        [("ttl_seconds", body.ttl_seconds, &TTL_SECONDS), ("timeout_seconds", body.timeout_seconds, &TIMEOUT)]
+    {
+        if let Some(seconds) = seconds {
+            faults.range(place, seconds, range);
+        }
+    }
+    if let Some(retries) = body.max_retries {
+        faults.range("max_retries", retries, &RETRIES);
+    }
+    let wish = faults.none_or(Some(WorkWish {
+        kind: body.kind,
+        payload: body.payload,
+        priority: body.priority,
+        key: body.key,
+        not_before,
+        ttl: body.ttl_seconds.map(Duration::from_secs),
+        timeout: body.timeout_seconds.map(Duration::from_secs),
+        max_retries: body.max_retries,
+    }))?;
+    let (view, now) = core.queue_work(tenant, vendor, &id, wish).await?;
+    let agent = core.agent_numbered(tenant, view.work.agent);
+    let status = if now { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(WorkBody::new(view, agent.as_ref()))))
+}
+
+pub(super) async fn work_named<S: Store>(
+    State(core): Asked<S>,
+    Extension(Tenant(tenant)): By,
+    Segments(id): Segments<String>,
+) -> Answer<WorkBody> {
+    let view = core.work_named(tenant, id).await?;
+    let agent = core.agent_numbered(tenant, view.work.agent);
+    Ok(Json(WorkBody::new(view, agent.as_ref())))
+}
+
+pub(super) async fn cancel_work<S: Store>(
+    State(core): Asked<S>,
+    Extension(Tenant(tenant)): By,
+    Segments(id): Segments<String>,
+) -> Answer<WorkBody> {
+    let view = core.cancel_work(tenant, id).await?;
+    let agent = core.agent_numbered(tenant, view.work.agent);
+    Ok(Json(WorkBody::new(view, agent.as_ref())))
+}
+
+/// The agent that a filter names by vendor and id, which go together.
+fn named_agent(
+    faults: &mut Faults,
+    vendor: Option<&String>,
+    id: Option<&String>,
+) -> Option<Option<(Vendor, String)>> {
+    match (vendor, id) {
+        (Some(vendor), Some(id)) => faults.vendor("vendor", vendor).map(|vendor| Some((vendor, id.clone()))),
+        (None, None) => Some(None),
+        (Some(_), None) => {
+            faults.add("agent", "must be there too, since there is a vendor");
+            None
+        }
+        (None, Some(_)) => {
+            faults.add("vendor", "must be there too, since ids are unique within a vendor only");
+            None
+        }
+    }
+}
+
+pub(super) async fn results<S: Store>(
+    State(core): Asked<S>,
+    Extension(Tenant(tenant)): By,
+    Parameters(filter): Parameters<ResultFilter>,
+) -> Answer<ResultList> {
+    let mut faults = Faults::default();
+    let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
+    faults.range("limit", limit, &LIMIT);
+    let named = named_agent(&mut faults, filter.vendor.as_ref(), filter.agent.as_ref());
+    let named = faults.none_or(named)?;
+    let agent = match named {
+        Some((vendor, id)) => Some(core.find_agent(tenant, vendor, &id)?.agent.no),
+        None => None,
+    };
+    let ResultFilter { work, control, before, .. } = filter;
+    let rows = core.findings(tenant, FindingFilter { agent, work, control, before, limit }).await?;
+    let full = u32::try_from(rows.len()).is_ok_and(|rows| rows == limit);
+    let next = rows.last().filter(|_| full).map(|row| row.no);
+    let results = rows.into_iter().map(|row| {
+        let agent = core.agent_numbered(tenant, row.agent);
+        ResultBody::new(row, agent.as_ref())
+    });
+    Ok(Json(ResultList { results: results.collect(), next }))
 }
 
 pub(super) async fn work<S: Store>(
@@ -167,29 +256,18 @@ pub(super) async fn work<S: Store>(
     let mut faults = Faults::default();
     let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
     faults.range("limit", limit, &LIMIT);
-    let named = match (&filter.vendor, &filter.agent) {
-        (Some(vendor), Some(id)) => faults.vendor("vendor", vendor).map(|vendor| Some((vendor, id))),
-        (None, None) => Some(None),
-        (Some(_), None) => {
-            faults.add("agent", "must be there too, since there is a vendor");
-            None
-        }
-        (None, Some(_)) => {
-            faults.add("vendor", "must be there too, since ids are unique within a vendor only");
-            None
-        }
-    };
+    let named = named_agent(&mut faults, filter.vendor.as_ref(), filter.agent.as_ref());
     let named = faults.none_or(named)?;
     let agent = match named {
-        Some((vendor, id)) => Some(core.find_agent(tenant, vendor, id)?.agent.no),
+        Some((vendor, id)) => Some(core.find_agent(tenant, vendor, &id)?.agent.no),
         None => None,
     };
     let work = core.work(tenant, agent, limit).await?;
     let work = work
         .into_iter()
-        .map(|work| {
-            let agent = core.agent_numbered(tenant, work.agent);
-            WorkBody::new(work, agent.as_ref())
+        .map(|view| {
+            let agent = core.agent_numbered(tenant, view.work.agent);
+            WorkBody::new(view, agent.as_ref())
         })
         .collect();
     Ok(Json(WorkList { work }))

@@ -74,7 +74,10 @@ impl From<OperatorError> for Refusal {
         let message = error.to_string();
         match error {
             OperatorError::Missing(_) => Self::not_found(message),
-            OperatorError::Taken(_) => Self::new(StatusCode::CONFLICT, "taken", message),
+            OperatorError::Taken(_) | OperatorError::KeyTaken { .. } => {
+                Self::new(StatusCode::CONFLICT, "taken", message)
+            }
+            OperatorError::Transition(_) => Self::new(StatusCode::CONFLICT, "illegal_transition", message),
             OperatorError::Unsuitable(_) | OperatorError::Invalid(_) => Self::invalid(message),
             OperatorError::Store(error) => error.into(),
             other => Self::internal(&other),
