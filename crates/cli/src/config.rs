@@ -31,6 +31,8 @@ pub(crate) struct File {
     pub(crate) interval: Intervals,
     /// What devices may put where.
     pub(crate) batches: Batches,
+    /// What is kept of what has happened.
+    pub(crate) events: Events,
     /// Rules that are ours.
     pub(crate) rules: Rules,
 }
@@ -63,6 +65,14 @@ pub(crate) struct Batches {
     images: Option<u32>,
     minutes: Option<u64>,
     quota: Option<u64>,
+}
+
+/// What is kept of what has happened.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Events {
+    /// For how many days.
+    keep_days: Option<u32>,
 }
 
 /// Rules that are ours.
@@ -161,6 +171,10 @@ impl File {
         } else {
             ensure!(self.limits.burst.is_none(), "limits.burst: means nothing without requests_per_minute");
         }
+        if let Some(days) = self.events.keep_days {
+            ensure!((1..=3650).contains(&days), "events.keep_days: between 1 and 3650, not {days}");
+            config.keep_events = Duration::from_secs(u64::from(days) * 24 * 3600);
+        }
         config.house_rules = self.rules.in_force()?;
         Ok(config)
     }
@@ -187,6 +201,13 @@ mod tests {
         let config = read("[interval]\nzstack = 10").unwrap().core().unwrap();
         assert_eq!(config.zstack.offline_after, Duration::from_secs(30));
         assert_eq!(config.acusight.interval, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn events_are_kept_for_thirty_days_or_as_long_as_is_said() {
+        let kept = |text| read(text).unwrap().core().unwrap().keep_events;
+        assert_eq!(kept(""), Duration::from_secs(30 * 86_400));
+        assert_eq!(kept("[events]\nkeep_days = 7"), Duration::from_secs(7 * 86_400));
     }
 
     #[test]
@@ -218,9 +239,11 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused_by_place() {
-        for (text, place) in
-            [("[interval]\nachilles = 0", "interval.achilles"), ("[batches]\nimages = 0", "batches.images")]
-        {
+        for (text, place) in [
+            ("[interval]\nachilles = 0", "interval.achilles"),
+            ("[batches]\nimages = 0", "batches.images"),
+            ("[events]\nkeep_days = 0", "events.keep_days"),
+        ] {
             let error = read(text).unwrap().core().unwrap_err().to_string();
             assert!(error.contains(place), "{error}");
         }

@@ -1,8 +1,9 @@
-//! `fleetwire devices`, `work`, `tokens`, `keys`, `models` and `releases`: an operator's commands, done over the
+//! `fleetwire devices`, `work`, `events`, `results`, `tokens`, `keys`, `models` and `releases`: an operator's commands, done over the
 //! control API of a server.
 
 mod api;
 mod arguments;
+mod events;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,14 +14,16 @@ use clap::{Args, Subcommand};
 use fleetwire_client::{ReqwestTransport, Transport};
 use fleetwire_server::control::{
     AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, ModelBody, NewAgentBody, NewKeyBody,
-    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, TokenCreated,
-    TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
+    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, ResultFilter,
+    ResultList, TokenCreated, TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
 };
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use api::Api;
+use events::EventsCommand;
+
 use arguments::{Pair, digest_file, duration, object, pair, vendor};
 
 use crate::table::{self, Table};
@@ -41,6 +44,20 @@ pub(crate) enum OperatorCommand {
         connection: Connection,
         #[command(subcommand)]
         command: WorkCommand,
+    },
+    /// List what work has found, control by control, the latest first.
+    Results {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        command: ResultsCommand,
+    },
+    /// See what has happened, one event a line; as JSON with --json.
+    Events {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(flatten)]
+        events: EventsCommand,
     },
     /// Make, see and revoke enrolment tokens.
     Tokens {
@@ -191,8 +208,19 @@ pub(crate) enum WorkCommand {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// Show one piece with its executions and what came of it.
+    Show {
+        /// Its id, as listed
+        id: String,
+    },
+    /// Call one piece off.
+    Cancel {
+        /// Its id, as listed
+        id: String,
+    },
     /// Give an agent something to do.
-    Queue {
+    #[command(alias = "queue")]
+    Add {
         #[command(flatten)]
         agent: Named,
         /// What is to be done, in the vendor's word, such as execute_command
@@ -209,7 +237,45 @@ pub(crate) enum WorkCommand {
             value_parser = clap::value_parser!(i64).range(-1000..=1000)
         )]
         priority: i64,
+        /// What you call it: asked again with the same key, it is made once
+        #[arg(long)]
+        key: Option<String>,
+        /// Do not hand it over before this time, such as 2026-03-01T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        not_before: Option<String>,
+        /// How long it is worth beginning, such as 90s, 30m, 24h or 7d [default: as the server is configured]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        ttl: Option<u64>,
+        /// How long an execution may take [default: what the payload says, or 300s]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        timeout: Option<u64>,
+        /// How many further executions may follow one that fails or takes too long [default: 2 for a test]
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(0..=5))]
+        max_retries: Option<u32>,
     },
+}
+
+/// Which results are wanted.
+#[derive(Debug, Args)]
+pub(crate) struct ResultsCommand {
+    /// The vendor of the agent
+    #[arg(long, value_parser = vendor(), requires = "agent")]
+    vendor: Option<String>,
+    /// Only those of an agent
+    #[arg(long, value_name = "ID", requires = "vendor")]
+    agent: Option<String>,
+    /// Only those of a piece of work
+    #[arg(long, value_name = "ID")]
+    work: Option<String>,
+    /// Only those of a control
+    #[arg(long, value_name = "ID")]
+    control: Option<String>,
+    /// Only those with a lower number: the next page after the one that ended there
+    #[arg(long, value_name = "NUMBER")]
+    before: Option<i64>,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
 }
 
 /// What is wanted of enrolment tokens.
@@ -321,6 +387,14 @@ impl OperatorCommand {
             Connection { quiet: true, .. } => Form::Quiet,
             _ => Form::Text,
         };
+        // Events are shown as they come, and the end of a long look is no failure.
+        if let Self::Events { events, .. } = self {
+            let mut out = io::stdout();
+            return tokio::select! {
+                outcome = events.show(&api, form, &mut out) => outcome,
+                () = crate::serve::stop_signal() => Ok(()),
+            };
+        }
         let text = self.ask(&api, form).await?;
         match io::stdout().lock().write_all(text.as_bytes()) {
             // Whoever reads us, `head` perhaps, has seen enough.
@@ -333,6 +407,8 @@ impl OperatorCommand {
         match self {
             Self::Devices { connection, .. }
             | Self::Work { connection, .. }
+            | Self::Events { connection, .. }
+            | Self::Results { connection, .. }
             | Self::Tokens { connection, .. }
             | Self::Keys { connection, .. }
             | Self::Models { connection, .. }
@@ -345,6 +421,12 @@ impl OperatorCommand {
         match self {
             Self::Devices { command, .. } => command.ask(api, form).await,
             Self::Work { command, .. } => command.ask(api, form).await,
+            Self::Events { events, .. } => {
+                let mut lines = Vec::new();
+                events.show(api, form, &mut lines).await?;
+                Ok(String::from_utf8(lines)?)
+            }
+            Self::Results { command, .. } => command.ask(api, form).await,
             Self::Tokens { command, .. } => command.ask(api, form).await,
             Self::Keys { command, .. } => command.ask(api, form).await,
             Self::Models { command, .. } => command.ask(api, form).await,
@@ -431,12 +513,48 @@ impl WorkCommand {
                 let filter = WorkFilter { vendor, agent, limit: Some(limit) };
                 form.show(api.get(&["work"], &filter).await?, works)
             }
-            Self::Queue { agent, kind, payload, priority } => {
-                let body = NewWorkBody { kind, payload, priority };
+            Self::Show { id } => {
+                form.show(api.get(&["work", &id], &()).await?, |work: WorkBody| piece_of_work(&work))
+            }
+            Self::Cancel { id } => {
+                let answer = api.send(Method::POST, &["work", &id, "cancel"], &()).await?;
+                form.show(answer, |work: WorkBody| {
+                    format!("{} is {}.\n", table::line(&work.id), table::line(&work.state))
+                })
+            }
+            Self::Add {
+                agent,
+                kind,
+                payload,
+                priority,
+                key,
+                not_before,
+                ttl: ttl_seconds,
+                timeout: timeout_seconds,
+                max_retries,
+            } => {
+                let body = NewWorkBody {
+                    kind,
+                    payload,
+                    priority,
+                    key,
+                    not_before,
+                    ttl_seconds,
+                    timeout_seconds,
+                    max_retries,
+                };
                 let answer = api.send(Method::POST, &agent.path(&["work"]), &body).await?;
                 form.show(answer, |work: WorkBody| works(WorkList { work: vec![work] }))
             }
         }
+    }
+}
+
+impl ResultsCommand {
+    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+        let Self { vendor, agent, work, control, before, limit } = self;
+        let filter = ResultFilter { vendor, agent, work, control, before, limit: Some(limit) };
+        form.show(api.get(&["results"], &filter).await?, results)
     }
 }
 
@@ -608,7 +726,67 @@ fn works(list: WorkList) -> String {
             &work.created_at,
         ]);
     }
-    table.finish("No work. `fleetwire work queue` gives an agent some.")
+    table.finish("No work. `fleetwire work add` gives an agent some.")
+}
+
+fn piece_of_work(work: &WorkBody) -> String {
+    let number = work.agent.number.to_string();
+    let vendor = or_dash(work.agent.vendor.as_deref());
+    let agent = format!("{vendor} {}", work.agent.id.as_deref().unwrap_or(&number));
+    let timeout = work.timeout_seconds.map(|seconds| format!("{seconds} s"));
+    let executions = work.max_retries.saturating_add(1);
+    let mut lines = table::pairs(&[
+        ("number", &work.number.to_string()),
+        ("id", &work.id),
+        ("key", or_dash(work.key.as_deref())),
+        ("agent", &agent),
+        ("type", &work.kind),
+        ("payload", &Value::Object(work.payload.clone()).to_string()),
+        ("state", &work.state),
+        ("execution", &format!("{} of at most {executions}", work.execution_number)),
+        ("priority", &work.priority.to_string()),
+        ("not before", or_dash(work.not_before.as_deref())),
+        ("expires", &work.expires_at),
+        ("timeout", or_dash(timeout.as_deref())),
+        ("deadline", or_dash(work.deadline.as_deref())),
+        ("created", &work.created_at),
+        ("delivered", or_dash(work.delivered_at.as_deref())),
+        ("acknowledged", or_dash(work.acknowledged_at.as_deref())),
+        ("completed", or_dash(work.completed_at.as_deref())),
+        ("updated", &work.updated_at),
+    ]);
+    for execution in &work.earlier_executions {
+        let from = or_dash(execution.delivered_at.as_deref());
+        let number = execution.number;
+        let told = format!("{number}: {}, {from} to {}", execution.state, execution.ended_at);
+        lines.push_str(&table::pairs(&[("before", &told)]));
+    }
+    if let Some(result) = &work.result {
+        lines.push_str(&table::pairs(&[("result", &result.to_string())]));
+    }
+    lines
+}
+
+fn results(list: ResultList) -> String {
+    let mut table = Table::new(["NUMBER", "VENDOR", "AGENT", "TEST", "CONTROL", "EXIT", "COMPLIANT", "AT"]);
+    for result in list.results {
+        let number = result.agent.number.to_string();
+        table.row([
+            &result.number.to_string(),
+            or_dash(result.agent.vendor.as_deref()),
+            result.agent.id.as_deref().unwrap_or(&number),
+            &result.test,
+            or_dash(result.control.as_deref()),
+            &result.exit_code.to_string(),
+            result.compliant.map_or("-", yes_or_no),
+            &result.at,
+        ]);
+    }
+    let mut text = table.finish("No results. Tests report them: see `fleetwire work list`.");
+    if let Some(next) = list.next {
+        text.push_str(&format!("There are more: --before {next}\n"));
+    }
+    text
 }
 
 fn tokens(list: TokenList) -> String {

@@ -176,7 +176,12 @@ fn arguments_that_make_no_sense_are_refused_before_anybody_is_asked() {
         "work list --limit 0",
         "work list --limit 1001",
         "work queue achilles a t --payload []",
-        "work queue achilles a t --priority 1001",
+        "work add achilles a t --priority 1001",
+        "work add achilles a t --max-retries 6",
+        "work add achilles a t --ttl 5",
+        "work cancel",
+        "results --limit 0",
+        "results --agent a",
         "tokens create achilles --ttl 24",
         "tokens create achilles --max-uses -1",
         "releases add --version 1",
@@ -267,7 +272,7 @@ async fn work_is_queued_and_listed() {
     let api = fresh_server().await;
     assert!(printed(&api, "work list").await.unwrap().starts_with("No work."));
     printed(&api, "devices add achilles --id a").await.unwrap();
-    let line = "work queue achilles a execute_command --payload {\"command\":\"uptime\"} --priority -5";
+    let line = "work add achilles a execute_command --payload {\"command\":\"uptime\"} --priority -5";
     let queued = printed(&api, line).await.unwrap();
     let row: Vec<_> = queued.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(
@@ -277,6 +282,43 @@ async fn work_is_queued_and_listed() {
     assert_eq!(printed(&api, "work list --vendor achilles --agent a").await.unwrap(), queued);
     let fault = printed(&api, "work queue achilles a t --payload {\"comand\":\"x\"}").await.unwrap_err();
     assert_eq!(fault.to_string(), "payload.comand: tasks have no such member");
+}
+
+#[tokio::test]
+async fn work_is_added_once_shown_and_called_off() {
+    let api = fresh_server().await;
+    printed(&api, "devices add achilles --id a").await.unwrap();
+    let line = "work add achilles a execute_test --key nightly --ttl 1h --timeout 90s --max-retries 1";
+    let line = format!("{line} --not-before 2025-03-02T00:00:00Z");
+    let made = printed(&api, &format!("{line} --json")).await.unwrap();
+    assert_eq!(
+        printed(&api, &format!("{line} --json")).await.unwrap(),
+        made,
+        "the same key is the same work"
+    );
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let id = made["id"].as_str().unwrap();
+    let fault = printed(&api, &format!("{line} --priority 3")).await.unwrap_err().to_string();
+    assert!(fault.contains(id) && fault.contains("another key"), "{fault}");
+
+    let shown = printed(&api, &format!("work show {id}")).await.unwrap();
+    for line in [
+        "key            nightly\n",
+        "execution      1 of at most 2\n",
+        "not before     2025-03-02T00:00:00.000Z\n",
+        "expires        2025-03-02T01:00:00.000Z\n",
+        "timeout        90 s\n",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let canceled = format!("{id} is canceled.\n");
+    for _ in 0..2 {
+        assert_eq!(printed(&api, &format!("work cancel {id}")).await.unwrap(), canceled);
+    }
+    assert!(printed(&api, "work cancel gone").await.is_err());
+    assert!(printed(&api, "results").await.unwrap().starts_with("No results."));
+    let json: Value = serde_json::from_str(&printed(&api, "results --json").await.unwrap()).unwrap();
+    assert_eq!(json, json!({"results": [], "next": null}));
 }
 
 #[tokio::test]
@@ -406,4 +448,88 @@ async fn message_of_a_server_cannot_steer_the_terminal() {
     let api = api_of(canned(move || Ok(answer(StatusCode::CONFLICT, body))).0);
     let fault = printed(&api, "devices list").await.unwrap_err();
     assert_eq!(fault.to_string(), "a\u{fffd}[2Jb");
+}
+
+// ---- events ----
+
+#[tokio::test]
+async fn events_are_one_line_each_and_read_on_from_a_number() {
+    let api = fresh_server().await;
+    for id in ["a-1", "a-2"] {
+        printed(&api, &format!("devices add zstack --id {id}")).await.unwrap();
+    }
+    printed(&api, "tokens create achilles").await.unwrap();
+    let all = printed(&api, "events --after 0").await.unwrap();
+    let lines: Vec<_> = all.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0], "     1  2025-03-01T12:00:00.000Z  registered       zstack/a-1  name=a-1");
+    assert!(lines[2].contains("token_issued") && lines[2].contains("  -  "), "{}", lines[2]);
+    assert_eq!(printed(&api, "events --after 1 --limit 1").await.unwrap(), format!("{}\n", lines[1]));
+    assert_eq!(printed(&api, "events --limit 1").await.unwrap(), format!("{}\n", lines[2]));
+    assert_eq!(printed(&api, "events --after 3").await.unwrap(), "");
+
+    let json = printed(&api, "events --agent a-2 --kind registered --json").await.unwrap();
+    let events: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["agent"], json!({"number": 2, "vendor": "zstack", "id": "a-2", "name": "a-2"}));
+}
+
+#[tokio::test]
+async fn events_of_nobody_and_of_no_kind_are_refused() {
+    let api = fresh_server().await;
+    let error = printed(&api, "events --agent nobody").await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no such agent");
+    for line in ["events --kind Offline", "events --limit 0", "events --limit 1001", "events --vendor zstack"]
+    {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    assert!(parse("events --kind offline").is_ok());
+}
+
+/// A reader that hangs up after some lines.
+struct Impatient {
+    lines: usize,
+    read: Vec<u8>,
+}
+
+impl Write for Impatient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.read.iter().filter(|byte| **byte == b'\n').count() >= self.lines {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.read.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn followed_events_come_page_by_page_until_the_reader_hangs_up() {
+    let api = fresh_server().await;
+    for n in 0..5 {
+        printed(&api, &format!("devices add zstack --id a-{n}")).await.unwrap();
+    }
+    let OperatorCommand::Events { events, .. } = parse("events --after 0 --limit 1 --follow --json").unwrap()
+    else {
+        panic!("another command")
+    };
+    let mut out = Impatient { lines: 4, read: Vec::new() };
+    events.show(&api, Form::Json, &mut out).await.unwrap();
+    let numbers = String::from_utf8(out.read).unwrap();
+    let numbers = numbers.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["number"].clone());
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn follower_that_loses_its_server_is_told_where_to_go_on() {
+    let (transport, _) = canned(|| Err(Broken { may_have_arrived: false }));
+    let api = Api::new("http://fleet.test", Some("fwo_1"), transport).unwrap();
+    let OperatorCommand::Events { events, .. } = parse("events --after 17 --follow").unwrap() else {
+        panic!("another command")
+    };
+    let error = events.show(&api, Form::Text, &mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.to_string(), "to go on from here: --after 17");
 }
