@@ -94,10 +94,13 @@ pub(crate) fn reference(node: &Value) -> Option<&str> {
 }
 
 fn fragment(reference: &str) -> Option<String> {
-    // A reference stands in a URI, and component names may hold what a URI writes with a percent sign.
-    let pointer = reference.strip_prefix('#')?;
-    let mut bytes = Vec::with_capacity(pointer.len());
-    let mut rest = pointer.bytes();
+    unescaped_fragment(reference.strip_prefix('#')?)
+}
+
+/// A fragment of a URI as the text that it stands for: component names may hold what a URI writes with a percent sign.
+pub(crate) fn unescaped_fragment(fragment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(fragment.len());
+    let mut rest = fragment.bytes();
     while let Some(byte) = rest.next() {
         if byte == b'%' {
             let high = char::from(rest.next()?).to_digit(16)?;
@@ -108,6 +111,19 @@ fn fragment(reference: &str) -> Option<String> {
         }
     }
     String::from_utf8(bytes).ok()
+}
+
+/// The type of a value, as schemas name it.
+pub(crate) fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 fn inline(document: &Value, node: &Value, keys_are_names: bool, within: &mut Vec<String>) -> Value {

@@ -203,6 +203,25 @@ pub(super) async fn cancel_work<S: Store>(
     Ok(Json(WorkBody::new(view, agent.as_ref())))
 }
 
+/// How many rows a filter asks for, and the agent that it names.
+fn narrowed<S: Store>(
+    core: &Core<S>,
+    tenant: No,
+    limit: Option<u32>,
+    vendor: Option<&String>,
+    agent: Option<&String>,
+) -> Result<(u32, Option<No>), Refusal> {
+    let mut faults = Faults::default();
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    faults.range("limit", limit, &LIMIT);
+    let named = named_agent(&mut faults, vendor, agent);
+    let agent = match faults.none_or(named)? {
+        Some((vendor, id)) => Some(core.find_agent(tenant, vendor, &id)?.agent.no),
+        None => None,
+    };
+    Ok((limit, agent))
+}
+
 /// The agent that a filter names by vendor and id, which go together.
 fn named_agent(
     faults: &mut Faults,
@@ -228,15 +247,8 @@ pub(super) async fn results<S: Store>(
     Extension(Tenant(tenant)): By,
     Parameters(filter): Parameters<ResultFilter>,
 ) -> Answer<ResultList> {
-    let mut faults = Faults::default();
-    let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
-    faults.range("limit", limit, &LIMIT);
-    let named = named_agent(&mut faults, filter.vendor.as_ref(), filter.agent.as_ref());
-    let named = faults.none_or(named)?;
-    let agent = match named {
-        Some((vendor, id)) => Some(core.find_agent(tenant, vendor, &id)?.agent.no),
-        None => None,
-    };
+    let (limit, agent) =
+        narrowed(&core, tenant, filter.limit, filter.vendor.as_ref(), filter.agent.as_ref())?;
     let ResultFilter { work, control, before, .. } = filter;
     let rows = core.findings(tenant, FindingFilter { agent, work, control, before, limit }).await?;
     let full = u32::try_from(rows.len()).is_ok_and(|rows| rows == limit);
@@ -253,15 +265,8 @@ pub(super) async fn work<S: Store>(
     Extension(Tenant(tenant)): By,
     Parameters(filter): Parameters<WorkFilter>,
 ) -> Answer<WorkList> {
-    let mut faults = Faults::default();
-    let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
-    faults.range("limit", limit, &LIMIT);
-    let named = named_agent(&mut faults, filter.vendor.as_ref(), filter.agent.as_ref());
-    let named = faults.none_or(named)?;
-    let agent = match named {
-        Some((vendor, id)) => Some(core.find_agent(tenant, vendor, &id)?.agent.no),
-        None => None,
-    };
+    let (limit, agent) =
+        narrowed(&core, tenant, filter.limit, filter.vendor.as_ref(), filter.agent.as_ref())?;
     let work = core.work(tenant, agent, limit).await?;
     let work = work
         .into_iter()

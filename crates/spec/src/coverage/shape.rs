@@ -282,7 +282,8 @@ fn types(schema: &Value) -> Option<BTreeSet<String>> {
     }
     // A schema without a type still tells it by its words or by what it says of an object or a list.
     let listed = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-    let kinds: BTreeSet<String> = listed.chain(schema.get("const")).map(kind).map(str::to_owned).collect();
+    let kinds: BTreeSet<String> =
+        listed.chain(schema.get("const")).map(openapi::type_of).map(str::to_owned).collect();
     if !kinds.is_empty() {
         return Some(kinds);
     }
@@ -291,18 +292,6 @@ fn types(schema: &Value) -> Option<BTreeSet<String>> {
     // Beside a union the branches tell it.
     let union = ["oneOf", "anyOf", "allOf"].iter().any(|key| schema.get(key).is_some());
     (!union).then(|| BTreeSet::from([implied.1.to_owned()]))
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 #[cfg(test)]

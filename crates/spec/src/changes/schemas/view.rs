@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde_json::Value;
 
 use crate::document::{Dialect, Place};
+use crate::openapi::type_of;
 
 /// References and `allOf` within one another that are looked through.
 const DEPTH: usize = 64;
@@ -307,18 +308,6 @@ fn is_null(branch: &Value) -> bool {
     let mut said: Vec<bool> = members.iter().filter_map(keyword).collect();
     said.sort_unstable();
     said.first() == Some(&true)
-}
-
-fn type_of(word: &Value) -> &'static str {
-    match word {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 /// The types that a schema lists, with null where OpenAPI 3.0 marks it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::document::Dialect;
-use crate::openapi::escape;
+use crate::openapi::{escape, unescaped_fragment};
 use crate::schema::SchemaId;
 
 /// What is known of one document.
@@ -41,22 +41,6 @@ impl Lexicon {
         let anchors = self.anchors.get_or_insert_with(|| anchors(root));
         anchors.get(&fragment).cloned().ok_or_else(|| format!("no anchor {fragment:?} is in this document"))
     }
-}
-
-/// A fragment of a URI as the text that it stands for.
-fn unescaped_fragment(fragment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(fragment.len());
-    let mut rest = fragment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let high = char::from(rest.next()?).to_digit(16)?;
-            let low = char::from(rest.next()?).to_digit(16)?;
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn anchors(root: &Value) -> HashMap<String, String> {
