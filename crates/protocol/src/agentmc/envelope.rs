@@ -1,9 +1,11 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::wire::FreeMap;
 use crate::{Envelope, Fault, codec};
@@ -50,7 +52,7 @@ impl<'de> Deserialize<'de> for ApiError {
 
 #[cfg(feature = "schema")]
 impl schemars::JsonSchema for ApiError {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "ApiError".into()
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -62,9 +64,9 @@ impl schemars::JsonSchema for ApiError {
             "required": ["error"],
         });
         if generator.contract().is_deserialize() {
-            let wrapped = json!({ "required": ["error"] });
-            let bare = json!({ "allOf": [bare], "not": { "required": ["error"] } });
-            schema.insert("anyOf".to_owned(), json!([wrapped, bare]));
+            let wrapped = serde_json::json!({ "required": ["error"] });
+            let bare = serde_json::json!({ "allOf": [bare], "not": { "required": ["error"] } });
+            schema.insert("anyOf".to_owned(), serde_json::json!([wrapped, bare]));
             schema.remove("required");
         }
         schema
@@ -97,14 +99,15 @@ impl Envelope for ApiError {
         };
         let (message, details) = match fault {
             Fault::Invalid(violations) => {
-                let mut fields = Map::new();
+                // By name, also where a build has switched on the `preserve_order` of serde_json.
+                let mut fields: BTreeMap<Cow<'_, str>, Vec<Value>> = BTreeMap::new();
                 for violation in violations {
                     let name = violation.place.dotted();
                     let text = format!("The {name} field {}.", violation.message);
-                    if let Value::Array(texts) = fields.entry(name).or_insert_with(|| json!([])) {
-                        texts.push(text.into());
-                    }
+                    fields.entry(name).or_default().push(text.into());
                 }
+                let fields: Map<String, Value> =
+                    fields.into_iter().map(|(name, texts)| (name.into_owned(), texts.into())).collect();
                 let message = match violations.more() {
                     0 => "Validation failed.".to_owned(),
                     more => format!("Validation failed. {more} more faults are not listed."),
