@@ -10,16 +10,18 @@
 #[expect(dead_code, reason = "other tests need more of it")]
 mod fixture;
 
+mod carries;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use carries::Carries;
 use chrono::DateTime;
 use fixture::{Class, Fixture, Kind, RefusedBy, folder};
 use fleetwire_protocol::{
-    Call, Endpoint, Fault, Json, JsonOr204, JsonReading204, Place, Repeatable, Reply, Request, Vendor,
-    Violation, codec, for_each_endpoint,
+    Call, Endpoint, Fault, Place, Reply, Request, Vendor, Violation, codec, for_each_endpoint,
 };
 use fleetwire_validation::{Context, Keyword, Side, Validate, check, lint, rules};
 use jsonschema::Validator;
@@ -28,23 +30,6 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
-
-/// What an answer carries where it carries JSON.
-trait Carries {
-    type Body: JsonSchema;
-}
-impl<T: JsonSchema, const STATUS: u16> Carries for Json<T, STATUS> {
-    type Body = T;
-}
-impl<T: JsonSchema> Carries for JsonOr204<T> {
-    type Body = T;
-}
-impl<T: JsonSchema> Carries for JsonReading204<T> {
-    type Body = T;
-}
-impl<T: JsonSchema> Carries for Repeatable<T> {
-    type Body = T;
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Contract {

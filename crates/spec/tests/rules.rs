@@ -3,36 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod carries;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use carries::Carries;
 use fleetwire_protocol::wire::schema::{DEFINITIONS, generator};
-use fleetwire_protocol::{
-    Endpoint, Json, JsonOr204, JsonReading204, ParamPlace, Params, Repeatable, Request, Vendor,
-    for_each_endpoint,
-};
+use fleetwire_protocol::{Endpoint, ParamPlace, Params, Request, Vendor, for_each_endpoint};
 use fleetwire_spec::{deviations, source};
 use fleetwire_validation::{Keyword, Origin, Rule, Side, Validate, rules, rules_of};
 use schemars::JsonSchema;
 use schemars::generate::Contract;
 use serde_json::Value;
-
-/// What an answer carries where it carries JSON.
-trait Carries {
-    type Body: JsonSchema;
-}
-impl<T: JsonSchema, const STATUS: u16> Carries for Json<T, STATUS> {
-    type Body = T;
-}
-impl<T: JsonSchema> Carries for JsonOr204<T> {
-    type Body = T;
-}
-impl<T: JsonSchema> Carries for JsonReading204<T> {
-    type Body = T;
-}
-impl<T: JsonSchema> Carries for Repeatable<T> {
-    type Body = T;
-}
 
 const SIDES: [Side; 2] = [Side::Emit, Side::Accept];
 
