@@ -35,6 +35,9 @@ pub trait Endpoint: Sized + Send + Sync + 'static {
     const ALIASES: &'static [&'static str] = &[];
     /// Where the source describes it.
     const SOURCE: Source;
+    /// Whether it is a companion: an operation without which the vendor's real agents cannot live, known from the
+    /// vendor's other pages or deployed code, and not from one of the source documents.
+    const COMPANION: bool = false;
     /// The most bytes that a request body may have.
     const BODY_LIMIT: usize = 256 * 1024;
     /// The failures that the source documents.

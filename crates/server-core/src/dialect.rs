@@ -1,7 +1,19 @@
 //! What the vendors call what all of them have.
 
 use crate::domain::{Vendor, WorkState};
+use crate::operator::{Done, OperatorError, WorkWish};
 use crate::{achilles, acusight};
+
+/// What a dialect makes of an operator's wish for work: what was left open is settled, and what its agents could
+/// not be told of is refused.
+pub(crate) fn settle(vendor: Vendor, wish: WorkWish) -> Done<WorkWish> {
+    match vendor {
+        Vendor::Achilles => achilles::settle(wish),
+        Vendor::Acusight | Vendor::ZStack | Vendor::AgentMc => {
+            Err(OperatorError::Unsuitable("agents of this vendor are given no tasks"))
+        }
+    }
+}
 
 /// The words in which agents of a vendor are told of a state of their work: none where the dialect has none, several
 /// where it tells more states apart than there are.

@@ -26,14 +26,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken, TaskPayload, TaskType};
+use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken};
 use fleetwire_protocol::acusight::DeviceKey;
 use fleetwire_protocol::agentmc::ApiKey;
-use fleetwire_protocol::codec;
 use fleetwire_protocol::zstack::BearerToken;
 use serde_json::{Map, Value};
 
-use crate::Core;
 use crate::domain::{
     Agent, Credential, Execution, FindingFilter, FoundRow, IllegalTransition, Kind, Model, NewAgent,
     NewToken, NewWork, No, Queued, Release, Reported, Token, Vendor, Work,
@@ -42,6 +40,7 @@ use crate::keys::Digest;
 use crate::lease::{Liveness, Report};
 use crate::registry::AgentRecord;
 use crate::store::{Store, StoreError};
+use crate::{Core, dialect};
 
 /// What operators' tokens begin with.
 pub const TOKEN_PREFIX: &str = "fwo_";
@@ -129,9 +128,9 @@ pub struct WorkWish {
     pub not_before: Option<DateTime<Utc>>,
     /// How long it is worth doing; as configured if nothing is said.
     pub ttl: Option<Duration>,
-    /// How long an execution may take; what its payload says, or else 300 s, if nothing is said.
+    /// How long an execution may take; what its dialect says if nothing is said.
     pub timeout: Option<Duration>,
-    /// How many further executions may follow the first; 2 for a test if nothing is said, and none for other work.
+    /// How many further executions may follow the first; what its dialect says if nothing is said.
     pub max_retries: Option<u32>,
 }
 
@@ -151,30 +150,8 @@ impl WorkView {
     }
 }
 
-/// How long an execution may take if nothing is said: what the dialect's agents take then.
-const TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How often a test is tried again if nothing is said.
-const TEST_RETRIES: u32 = 2;
-
 /// How far ahead work may be queued.
 const FURTHEST: chrono::Duration = chrono::Duration::days(366);
-
-/// The time that an execution may take: said in one of two places, or in both alike. The agent is told what was
-/// said.
-fn settle_timeout(payload: &mut Map<String, Value>, wish: Option<Duration>) -> Done<Duration> {
-    let told = payload.get("execution_timeout").and_then(Value::as_u64).map(Duration::from_secs);
-    match (wish, told) {
-        (Some(wish), Some(told)) if wish != told => Err(OperatorError::Invalid(
-            "timeout_seconds: must be payload.execution_timeout, or only one of them be there".to_owned(),
-        )),
-        (Some(wish), None) => {
-            payload.insert("execution_timeout".to_owned(), wish.as_secs().into());
-            Ok(wish)
-        }
-        (_, told) => Ok(told.unwrap_or(TIMEOUT)),
-    }
-}
 
 /// Why an operator's wish was not done.
 #[derive(Debug, thiserror::Error)]
@@ -225,34 +202,6 @@ const fn key_prefix(vendor: Vendor) -> &'static str {
         Vendor::ZStack => BearerToken::PREFIX,
         Vendor::AgentMc => ApiKey::PREFIX,
         Vendor::Achilles => AgentKey::PREFIX,
-    }
-}
-
-/// Whether a payload can be handed over whole. One that could not be read would be stuck in the queue, and a
-/// member that tasks do not have would be left out on the way.
-fn check_payload(payload: &Map<String, Value>) -> Done<()> {
-    let given = Value::Object(payload.clone());
-    let task: TaskPayload = codec::from_json(given.to_string().as_bytes()).map_err(|fault| {
-        OperatorError::Invalid(format!("payload.{}: {}", fault.place.dotted(), fault.message))
-    })?;
-    let carried = serde_json::to_value(&task)
-        .map_err(|error| OperatorError::Invalid(format!("payload: cannot be written as JSON: {error}")))?;
-    let mut lost = Vec::new();
-    find_lost("payload", &given, &carried, &mut lost);
-    if lost.is_empty() { Ok(()) } else { Err(OperatorError::Invalid(lost.join("; "))) }
-}
-
-/// Names the members of objects that `carried` no longer has.
-fn find_lost(place: &str, given: &Value, carried: &Value, lost: &mut Vec<String>) {
-    let (Value::Object(given), Value::Object(carried)) = (given, carried) else { return };
-    for (name, value) in given {
-        let place = format!("{place}.{name}");
-        match carried.get(name) {
-            Some(carried) => find_lost(&place, value, carried, lost),
-            // Absent is how tasks say this.
-            None if value.is_null() || value.as_array().is_some_and(Vec::is_empty) => {}
-            None => lost.push(format!("{place}: tasks have no such member")),
-        }
     }
 }
 
@@ -458,34 +407,24 @@ impl<S: Store> Core<S> {
         id: &str,
         wish: WorkWish,
     ) -> Done<(WorkView, bool)> {
-        if vendor != Vendor::Achilles {
-            return Err(OperatorError::Unsuitable("agents of this vendor are given no tasks"));
-        }
         let agent = self.find_agent(tenant, vendor, id)?.agent;
-        let WorkWish { kind, mut payload, priority, key, not_before, ttl, timeout, max_retries } = wish;
-        let timeout = settle_timeout(&mut payload, timeout)?;
-        check_payload(&payload)?;
+        let wish = dialect::settle(vendor, wish)?;
         let at = self.now();
-        if not_before.is_some_and(|time| time - at > FURTHEST) {
+        if wish.not_before.is_some_and(|time| time - at > FURTHEST) {
             return Err(OperatorError::Invalid("not_before: must be within a year".to_owned()));
-        }
-        let is_test = kind == TaskType::ExecuteTest.as_str();
-        if !is_test && max_retries.is_some_and(|retries| retries > 0) {
-            let fault = "max_retries: must be 0, since only execute_test is tried again";
-            return Err(OperatorError::Invalid(fault.to_owned()));
         }
         let work = NewWork {
             id: self.new_id(),
-            key,
+            key: wish.key,
             tenant,
             agent: agent.no,
-            kind,
-            payload,
-            priority,
-            not_before,
-            ttl: ttl.unwrap_or(self.config.work_ttl),
-            timeout: Some(timeout),
-            max_retries: max_retries.unwrap_or(if is_test { TEST_RETRIES } else { 0 }),
+            kind: wish.kind,
+            payload: wish.payload,
+            priority: wish.priority,
+            not_before: wish.not_before,
+            ttl: wish.ttl.unwrap_or(self.config.work_ttl),
+            timeout: wish.timeout,
+            max_retries: wish.max_retries.unwrap_or(0),
             at,
         };
         let (work, now) = match self.store.queue(work).await? {

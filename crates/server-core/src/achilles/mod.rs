@@ -6,8 +6,10 @@ mod heartbeat;
 mod poll_tasks;
 mod report_result;
 mod task;
+mod wish;
 
 pub(crate) use task::word;
+pub(crate) use wish::settle;
 
 use std::sync::Arc;
 

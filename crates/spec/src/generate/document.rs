@@ -204,6 +204,9 @@ fn annotate(document: &mut Value, operation: &Operation) {
             "x-origin".to_owned(),
             json!({ "document": operation.source.document, "place": operation.source.place }),
         );
+        if operation.companion {
+            node.insert("x-companion".to_owned(), true.into());
+        }
         if !operation.aliases.is_empty() {
             node.insert("x-also-at".to_owned(), json!(operation.aliases));
         }
@@ -212,6 +215,9 @@ fn annotate(document: &mut Value, operation: &Operation) {
 
 fn description(operation: &Operation) -> String {
     let mut text = format!("{}.", operation.summary);
+    if operation.companion {
+        text.push_str(" A companion of the source's operations: it stands in none of the source documents.");
+    }
     if operation.media.is_some() {
         text.push_str(&format!(" A request has at most {} bytes of body.", operation.body_limit));
     }

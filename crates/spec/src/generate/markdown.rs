@@ -141,7 +141,11 @@ pub fn operations_table() -> String {
         let also: String = operation.aliases.iter().map(|path| format!(", also `{path}`")).collect();
         let (method, path) = (&operation.method, operation.path);
         let (who, what) = (cell(&credentials(&operation)), cell(operation.summary));
-        write(&mut text, format_args!("| `{}` | `{method} {path}`{also} | {who} | {what} |\n", operation.id));
+        let companion = if operation.companion { " (companion)" } else { "" };
+        write(
+            &mut text,
+            format_args!("| `{}`{companion} | `{method} {path}`{also} | {who} | {what} |\n", operation.id),
+        );
     }
     text
 }
