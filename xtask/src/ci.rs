@@ -162,7 +162,8 @@ const STEPS: &[Step] = &[
     Step {
         name: "properties",
         tier: Tier::Second,
-        what: "properties on many more cases, and sources against server on 10,000 bodies of each operation",
+        what: "properties on many more cases, sources against server on 10,000 bodies of each operation, and the core \
+               beside its model in 110,000 lives",
         action: Action::Commands(&[
             Cargo {
                 args: &["test", "--release", "-p", "fleetwire-protocol", "--all-features"],
@@ -175,6 +176,14 @@ const STEPS: &[Step] = &[
             Cargo {
                 args: &["test", "--release", "-p", "fleetwire-spec", "--test", "bodies"],
                 env: &[("PROPTEST_CASES", "10000")],
+            },
+            Cargo {
+                args: &["test", "--release", "-p", "fleetwire-server-core", "--test", "machine"],
+                env: &[("FLEETWIRE_MACHINE_CASES", "100000")],
+            },
+            Cargo {
+                args: &["test", "--release", "-p", "fleetwire-store-sqlite", "--test", "machine"],
+                env: &[("FLEETWIRE_MACHINE_CASES", "10000")],
             },
         ]),
     },
@@ -199,10 +208,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "benches",
         tier: Tier::Second,
-        what: "validation and the spec guard keep their bounds",
+        what: "validation, the spec guard and the store keep their bounds",
         action: Action::Commands(&[
             Cargo::new(&["bench", "-p", "fleetwire-validation"]),
             Cargo::new(&["bench", "-p", "fleetwire-spec"]),
+            Cargo::new(&["bench", "-p", "fleetwire-store-sqlite"]),
         ]),
     },
     Step {

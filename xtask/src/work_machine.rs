@@ -122,6 +122,14 @@ fn markdown() -> String {
              that execution ended and changes nothing."
         ),
     );
+    text.push_str(
+        "\n## In its agent's place\n\nNo public page says how ZStack's agents are told of an action, or how Acusight's \
+         devices answer one that is no\n`model_update`. A program of the operator's does such work and reports it to \
+         `POST /control/v1/work/{id}/report`\n(`fleetwire work report`). Its `acknowledge` takes the work: that is \
+         `deliver` and `acknowledge` in one step, and nothing\nelse counts as handed over. `start`, `succeed` and `fail` \
+         follow by the table, so that what nobody has taken cannot end.\nThe answer says whether the report changed \
+         anything; of several who take the same work, one is told so.\n",
+    );
     text
 }
 

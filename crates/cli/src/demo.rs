@@ -17,7 +17,7 @@ use fleetwire_server::Settings;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::serve::{Running, stop_signal};
+use crate::serve::{OBJECTS, Running, stop_signal};
 use steps::{Row, Steps};
 
 /// Start a server in a temporary folder, send it every operation of every vendor, and say what was proved.
@@ -56,7 +56,8 @@ impl Demo {
         let token = server.operator_token.clone().context("a new database has a new operator")?;
         let address = server.address;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(Settings::default(), async move {
+        let settings = Settings { objects: Some(folder.path().join(OBJECTS)), ..Settings::default() };
+        let serving = tokio::spawn(server.serve(settings, async move {
             // An error means that the demonstration is over, which is as good a reason to stop.
             let _ = stopped.await;
         }));

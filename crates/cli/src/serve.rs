@@ -9,12 +9,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use fleetwire_server::{Settings, SystemClock, SystemEntropy, mounts};
+use fleetwire_server::{Listener, Settings, SystemClock, SystemEntropy, mounts};
 use fleetwire_server_core::Core;
 use fleetwire_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 
-use crate::config::File;
+use crate::config::{File, OwnListener};
+
+/// The folder of the files that agents fetch, beside the database.
+pub(crate) const OBJECTS: &str = "objects";
 
 /// Serve agents and operators.
 ///
@@ -43,7 +46,10 @@ impl Serve {
         let data = self.data.or(file.data.clone()).unwrap_or_else(|| PathBuf::from("fleetwire-data"));
         let listen = file.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8787)));
 
-        let server = Running::open(&data, listen, file.core()?).await?;
+        let mut settings = file.settings()?;
+        settings.objects.get_or_insert_with(|| data.join(OBJECTS));
+        let mut server = Running::open(&data, listen, file.core()?).await?;
+        server.listen_for(&file.listeners).await?;
         let mut out = std::io::stdout();
         if let Some(token) = &server.operator_token {
             writeln!(out, "A new database was made in {}.", data.display())?;
@@ -53,8 +59,11 @@ impl Serve {
         for mount in mounts() {
             writeln!(out, "  {:<9} http://{}{}{}", mount.vendor, server.address, mount.prefix, mount.base)?;
         }
+        for (listener, vendor) in server.own_listeners()? {
+            writeln!(out, "  {vendor:<9} http://{listener}, at its root")?;
+        }
         out.flush()?;
-        server.serve(file.settings()?, stop_signal()).await
+        server.serve(settings, stop_signal()).await
     }
 }
 
@@ -63,7 +72,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// The operator's token, if the database was made just now.
     pub(crate) operator_token: Option<String>,
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     core: Arc<Core<SqliteStore>>,
     /// Held for as long as the server runs: a second server on the same folder would see stale leases.
     _lock: LockFile,
@@ -85,11 +94,29 @@ impl Running {
         let (core, operator_token) =
             Core::start(store, Arc::new(SystemClock), Arc::new(SystemEntropy::default()), config).await?;
         let address = listener.local_addr()?;
-        Ok(Self { address, operator_token, listener, core: Arc::new(core), _lock: lock })
+        let listeners = vec![Listener { socket: listener, vendor: None }];
+        Ok(Self { address, operator_token, listeners, core: Arc::new(core), _lock: lock })
+    }
+
+    /// Listens on further addresses, each for one vendor at its root.
+    async fn listen_for(&mut self, listeners: &[OwnListener]) -> Result<()> {
+        for OwnListener { address, vendor } in listeners {
+            let socket = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address} for {vendor}; see [[listeners]]"))?;
+            self.listeners.push(Listener { socket, vendor: Some(vendor.clone()) });
+        }
+        Ok(())
+    }
+
+    /// The addresses that vendors have for themselves.
+    fn own_listeners(&self) -> std::io::Result<Vec<(SocketAddr, &str)>> {
+        let own = self.listeners.iter().filter_map(|listener| Some((listener, listener.vendor.as_deref()?)));
+        own.map(|(listener, vendor)| Ok((listener.socket.local_addr()?, vendor))).collect()
     }
 
     pub(crate) async fn serve(self, settings: Settings, stop: impl Future<Output = ()>) -> Result<()> {
-        fleetwire_server::serve(self.listener, Arc::clone(&self.core), settings, stop)
+        fleetwire_server::serve_all(self.listeners, Arc::clone(&self.core), settings, stop)
             .await
             .context("the leases could not be written at the stop")?;
         // Connections that were cut off may hold the core still; the store then closes with them.

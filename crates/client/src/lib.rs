@@ -52,16 +52,17 @@ mod reqwest_transport;
 pub use address::AddressError;
 #[cfg(feature = "check")]
 pub use check::Check;
-pub use client::Client;
+pub use client::{Client, Fetched};
 pub use error::SendError;
 pub use fleetwire_protocol as protocol;
 pub use retry::RetryPolicy;
 pub use runtime::{Runtime, Sleep};
-pub use transport::{Transport, TransportError};
+pub use transport::{Chunks, StreamTransport, Transport, TransportError};
 
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::{
-    ConnectError, ReqwestError, ReqwestErrorKind, ReqwestTransport, ReqwestTransportBuilder, connect,
+    ConnectError, ReqwestBody, ReqwestError, ReqwestErrorKind, ReqwestTransport, ReqwestTransportBuilder,
+    connect,
 };
 #[cfg(feature = "tokio")]
 pub use runtime::TokioRuntime;

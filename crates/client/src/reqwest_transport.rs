@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use reqwest::redirect;
 use rustls::crypto::{CryptoProvider, ring};
 
-use crate::{AddressError, Client, Transport, TransportError};
+use crate::{AddressError, Chunks, Client, StreamTransport, Transport, TransportError};
 
 /// A client of the server at `base`, the vendor's base address, with every default.
 ///
@@ -39,6 +39,7 @@ pub enum ConnectError {
 pub struct ReqwestTransport {
     client: reqwest::Client,
     body_limit: usize,
+    timeout: Duration,
     no_roots: Option<Arc<reqwest::Error>>,
 }
 
@@ -149,7 +150,7 @@ impl ReqwestTransportBuilder {
                 (client, Some(Arc::new(error)))
             }
         };
-        Ok(ReqwestTransport { client, body_limit: self.body_limit, no_roots })
+        Ok(ReqwestTransport { client, body_limit: self.body_limit, timeout: self.timeout, no_roots })
     }
 
     fn settings(&self) -> reqwest::ClientBuilder {
@@ -168,14 +169,44 @@ impl Transport for ReqwestTransport {
     type Error = ReqwestError;
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ReqwestError> {
-        if let Some(cause) = &self.no_roots
-            && request.uri().scheme() == Some(&http::uri::Scheme::HTTPS)
-        {
-            let cause = Some(Box::from(Arc::clone(cause)));
-            return Err(ReqwestError { kind: ReqwestErrorKind::NoTrustedRoots, cause });
-        }
+        self.has_roots_for(&request)?;
         let request = request.try_into().map_err(ReqwestError::setup)?;
-        let mut response = self.client.execute(request).await.map_err(ReqwestError::of)?;
+        self.whole(self.client.execute(request).await.map_err(ReqwestError::of)?).await
+    }
+}
+
+impl ReqwestTransport {
+    /// Sends a request whose body is as long as it likes, such as a file, and waits for the whole answer. The bound
+    /// on time is for the answer, from when the body has been sent.
+    ///
+    /// # Errors
+    /// As of [`Transport::exchange`].
+    pub async fn upload<B>(&self, request: Request<B>) -> Result<Response<Bytes>, ReqwestError>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.has_roots_for(&request)?;
+        let request = request.map(reqwest::Body::wrap);
+        let mut request: reqwest::Request = request.try_into().map_err(ReqwestError::setup)?;
+        *request.timeout_mut() = Some(LONG);
+        let response = self.client.execute(request).await.map_err(ReqwestError::of)?;
+        tokio::time::timeout(self.timeout, self.whole(response))
+            .await
+            .unwrap_or(Err(ReqwestError::too_slow()))
+    }
+
+    fn has_roots_for<B>(&self, request: &Request<B>) -> Result<(), ReqwestError> {
+        match &self.no_roots {
+            Some(cause) if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) => {
+                let cause = Some(Box::from(Arc::clone(cause)));
+                Err(ReqwestError { kind: ReqwestErrorKind::NoTrustedRoots, cause })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn whole(&self, mut response: reqwest::Response) -> Result<Response<Bytes>, ReqwestError> {
         let status = response.status();
         let too_long = || ReqwestError {
             kind: ReqwestErrorKind::BodyTooLong { status, limit: self.body_limit },
@@ -197,6 +228,42 @@ impl Transport for ReqwestTransport {
         *answer.version_mut() = response.version();
         *answer.headers_mut() = std::mem::take(response.headers_mut());
         Ok(answer)
+    }
+}
+
+/// For what has bounds of its own on time.
+const LONG: Duration = Duration::from_secs(365 * 86_400);
+
+impl StreamTransport for ReqwestTransport {
+    type Body = ReqwestBody;
+
+    async fn open(&self, request: Request<Bytes>) -> Result<Response<ReqwestBody>, ReqwestError> {
+        self.has_roots_for(&request)?;
+        let mut request: reqwest::Request = request.try_into().map_err(ReqwestError::setup)?;
+        *request.timeout_mut() = Some(LONG);
+        let response = tokio::time::timeout(self.timeout, self.client.execute(request)).await;
+        let mut response = response.map_err(|_| ReqwestError::too_slow())?.map_err(ReqwestError::of)?;
+        let (status, version) = (response.status(), response.version());
+        let headers = std::mem::take(response.headers_mut());
+        let mut answer = Response::new(ReqwestBody { response, patience: self.timeout });
+        (*answer.status_mut(), *answer.version_mut(), *answer.headers_mut()) = (status, version, headers);
+        Ok(answer)
+    }
+}
+
+/// The body of an answer on its way.
+#[derive(Debug)]
+pub struct ReqwestBody {
+    response: reqwest::Response,
+    patience: Duration,
+}
+
+impl Chunks for ReqwestBody {
+    type Error = ReqwestError;
+
+    async fn next(&mut self) -> Result<Option<Bytes>, ReqwestError> {
+        let piece = tokio::time::timeout(self.patience, self.response.chunk()).await;
+        piece.map_err(|_| ReqwestError::too_slow())?.map_err(ReqwestError::of)
     }
 }
 
@@ -243,6 +310,10 @@ impl ReqwestError {
 
     fn setup(error: reqwest::Error) -> Self {
         Self { kind: ReqwestErrorKind::Setup, cause: Some(error.without_url().into()) }
+    }
+
+    const fn too_slow() -> Self {
+        Self { kind: ReqwestErrorKind::Timeout, cause: None }
     }
 
     fn of(error: reqwest::Error) -> Self {

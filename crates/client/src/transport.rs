@@ -18,6 +18,29 @@ pub trait Transport: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<Bytes>, Self::Error>> + Send;
 }
 
+/// A transport that hands an answer over while it comes, for files that are too long to be held.
+///
+/// Its limit on time is for the head of an answer and for each piece of the body, and its limit on length is none.
+pub trait StreamTransport: Transport {
+    /// The body of an answer on its way.
+    type Body: Chunks<Error = Self::Error>;
+
+    /// Sends a request and waits for the head of the answer.
+    fn open(
+        &self,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, Self::Error>> + Send;
+}
+
+/// A body that comes piece by piece.
+pub trait Chunks: Send + 'static {
+    /// Why it broke off.
+    type Error: TransportError;
+
+    /// The next piece; `None` at the end of all that was announced. Dropping the future loses nothing.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
+}
+
 /// A failure to get an answer, and what it means for the next step.
 pub trait TransportError: Error + Send + Sync + 'static {
     /// Whether the server may have received the request, and so have acted on it.

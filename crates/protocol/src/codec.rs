@@ -33,9 +33,10 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
 use self::objects::Objects;
+use crate::file::BYTES;
 use crate::{
-    Auth, Call, Endpoint, Envelope, Fault, Param, ParamPlace, Params, Refusal, Reply, Request, RetryAfter,
-    Violation,
+    Auth, Call, Content, Endpoint, Envelope, Fault, Param, ParamPlace, Params, Refusal, Reply, Request,
+    RetryAfter, Violation,
 };
 
 /// The media type of every body that is not a file.
@@ -71,21 +72,45 @@ pub fn encode<E: Endpoint>(
     now: DateTime<Utc>,
     call: &Call<E>,
 ) -> Result<http::Request<Bytes>, EncodeError> {
-    let mut path = E::PATH.to_owned();
-    let mut separator = '?';
+    let (uri, mut headers) = place::<E>(base, &call.params)?;
+    let mut request = http::Request::new(E::Request::write(&call.body)?);
+    *request.method_mut() = E::METHOD;
+    *request.uri_mut() = uri;
+    E::Auth::attach(credentials, now, &mut headers).map_err(EncodeError::Header)?;
+    let is_file = E::Reply::SHAPES.first().is_some_and(|shape| shape.content == Content::Bytes);
+    headers.insert(header::ACCEPT, HeaderValue::from_static(if is_file { BYTES } else { JSON }));
+    if let Some(media) = E::Request::MEDIA {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    }
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Writes the address that a request with these parameters goes to, to be handed out. `base` is the vendor's base
+/// address, without a slash at its end.
+///
+/// # Errors
+/// A value that a path cannot carry.
+pub fn address<E: Endpoint>(base: &str, params: &E::Params) -> Result<http::Uri, EncodeError> {
+    place::<E>(base, params).map(|(uri, _)| uri)
+}
+
+/// Where parameters put a request: its address, and those that travel in headers.
+fn place<E: Endpoint>(base: &str, params: &E::Params) -> Result<(http::Uri, HeaderMap), EncodeError> {
+    let mut segments = Vec::new();
+    let mut query = String::new();
     let mut headers = HeaderMap::new();
     let mut fault = None;
-    call.params.write(&mut |param, value| match param.place {
+    params.write(&mut |param, value| match param.place {
         ParamPlace::Path if matches!(value, "" | "." | "..") => fault = Some(EncodeError::Path(param.name)),
         ParamPlace::Path => {
             let escaped = utf8_percent_encode(value, ESCAPED).to_string();
-            path = path.replace(&format!("{{{}}}", param.name), &escaped);
+            segments.push((format!("{{{}}}", param.name), escaped));
         }
         ParamPlace::Query => {
-            path.push(separator);
-            separator = '&';
-            path.extend([param.name, "="]);
-            path.extend(utf8_percent_encode(value, ESCAPED));
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.extend([param.name, "="]);
+            query.extend(utf8_percent_encode(value, ESCAPED));
         }
         ParamPlace::Header => match (HeaderName::try_from(param.name), crate::private::header_value(value)) {
             (Ok(name), Some(value)) => {
@@ -97,18 +122,39 @@ pub fn encode<E: Endpoint>(
     if let Some(fault) = fault {
         return Err(fault);
     }
-    let mut request = http::Request::new(E::Request::write(&call.body)?);
-    *request.method_mut() = E::METHOD;
-    *request.uri_mut() = format!("{base}{path}")
+    // What stands in the path of an alias alone makes it that alias.
+    let holds = |path: &&str| segments.iter().all(|(parameter, _)| path.contains(parameter));
+    let template = std::iter::once(&E::PATH).chain(E::ALIASES).copied().find(holds).unwrap_or(E::PATH);
+    let path =
+        segments.iter().fold(template.to_owned(), |path, (parameter, value)| path.replace(parameter, value));
+    let uri = format!("{base}{path}{query}")
         .parse()
         .map_err(|invalid: http::uri::InvalidUri| EncodeError::Address(invalid.into()))?;
-    E::Auth::attach(credentials, now, &mut headers).map_err(EncodeError::Header)?;
-    headers.insert(header::ACCEPT, HeaderValue::from_static(JSON));
-    if let Some(media) = E::Request::MEDIA {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    }
-    *request.headers_mut() = headers;
-    Ok(request)
+    Ok((uri, headers))
+}
+
+/// Which operation of one request line a query selects, by what each is [selected by](Endpoint::SELECTED_BY): the
+/// place of the one that names the most parameters, all of which are there.
+///
+/// ```
+/// use fleetwire_protocol::codec::select;
+///
+/// let selected_by: [&[&str]; 2] = [&[], &["os", "arch"]];
+/// let selected = |query| select(selected_by.into_iter(), query);
+/// assert_eq!(selected(Some("arch=amd64&os=linux")), Some(1));
+/// assert_eq!((selected(Some("os=linux")), selected(None)), (Some(0), Some(0)));
+/// ```
+#[must_use]
+pub fn select<'a>(
+    selected_by: impl Iterator<Item = &'a [&'static str]>,
+    query: Option<&str>,
+) -> Option<usize> {
+    let has = |name: &&str| {
+        query.is_some_and(|query| form_urlencoded::parse(query.as_bytes()).any(|(known, _)| known == **name))
+    };
+    let fitting = selected_by.enumerate().filter(|(_, names)| names.iter().all(has));
+    // The first of several that name as many.
+    fitting.reduce(|best, next| if next.1.len() > best.1.len() { next } else { best }).map(|(place, _)| place)
 }
 
 /// Reads a request whose path has been matched; `path_params` are the matched segments, still escaped.
@@ -217,7 +263,7 @@ pub fn decode_reply<E: Endpoint>(
     response: &Response<Bytes>,
 ) -> Result<<E::Reply as Reply>::Value, ReplyError<E::Error>> {
     let status = response.status();
-    if status.is_success() {
+    if E::Reply::reads(status) {
         return E::Reply::read(response).map_err(|why| ReplyError::Garbled {
             status,
             body: response.body().clone(),

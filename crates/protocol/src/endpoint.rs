@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::{Auth, Envelope, Fault, Params, Reply, Request};
@@ -31,8 +33,12 @@ pub trait Endpoint: Sized + Send + Sync + 'static {
     const METHOD: Method;
     /// The path below the vendor's base, parameters in braces.
     const PATH: &'static str;
-    /// Other paths under which deployed peers send the same request.
+    /// Other paths under which deployed peers send the same request. A path parameter that only one of these has is
+    /// an optional one: it is read where that path was asked for, and a call that has it goes there.
     const ALIASES: &'static [&'static str] = &[];
+    /// The query parameters that select it among the operations of its request line: a request that has them all
+    /// is for the one that names the most of them.
+    const SELECTED_BY: &'static [&'static str] = &[];
     /// Where the source describes it.
     const SOURCE: Source;
     /// Whether it is a companion: an operation without which the vendor's real agents cannot live, known from the
@@ -40,6 +46,9 @@ pub trait Endpoint: Sized + Send + Sync + 'static {
     const COMPANION: bool = false;
     /// The most bytes that a request body may have.
     const BODY_LIMIT: usize = 256 * 1024;
+    /// What sort of traffic it is; whoever needs no credentials is a newcomer unless the operation says otherwise.
+    const TRAFFIC: Traffic =
+        if Self::Auth::ALTERNATIVES.is_empty() { Traffic::Newcomer } else { Traffic::Routine };
     /// The failures that the source documents.
     const FAILURES: &'static [Documented];
 
@@ -62,6 +71,8 @@ pub trait Vendor: Send + Sync + 'static {
     /// The address of the vendor's own service, the base included; a name in braces where every customer has
     /// one of its own.
     const ADDRESS: &'static str;
+    /// How often the vendor lets one agent at one address ask, where it says so.
+    const PACE: Option<Pace> = None;
     /// The envelope of answers to requests that reach no operation.
     type Error: Envelope;
 
@@ -72,6 +83,26 @@ pub trait Vendor: Send + Sync + 'static {
     fn unrouted(_headers: &HeaderMap) -> Fault {
         Fault::NoRoute
     }
+}
+
+/// What sort of traffic an operation is: servers hold each sort to a pace of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Traffic {
+    /// What agents send day in, day out.
+    Routine,
+    /// What somebody sends who has no key yet: enrolment, provisioning, registration.
+    Newcomer,
+    /// A download of a file.
+    Download,
+}
+
+/// So many requests in so much time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Requests. At least 1.
+    pub requests: u32,
+    /// The time in which they may come.
+    pub within: Duration,
 }
 
 /// The place in the vendor's documentation that an operation was taken from.

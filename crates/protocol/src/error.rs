@@ -20,6 +20,9 @@ pub enum Fault {
     /// An enrolment token that is unknown, expired, used up or revoked; which of them is not told.
     #[error("the enrolment token is not valid")]
     TokenRefused,
+    /// An enrolment token whose time is over. Told only to who holds it; most dialects do not tell it apart.
+    #[error("the enrolment token has expired")]
+    TokenExpired,
     /// Good credentials that do not cover what was named.
     #[error("the credentials do not cover this {0}")]
     NotYours(Subject),
@@ -39,6 +42,9 @@ pub enum Fault {
         /// The state asked for, in the vendor's word.
         to: &'static str,
     },
+    /// There is one of that id already.
+    #[error("this {0} is there already")]
+    Taken(Subject),
     /// Somebody else was first.
     #[error("{0}")]
     Conflict(&'static str),
@@ -91,6 +97,12 @@ pub enum Subject {
     Host,
     /// A task.
     Task,
+    /// A file.
+    File,
+    /// Something that an agent was told to do.
+    Action,
+    /// All agents of a tenant.
+    Fleet,
 }
 
 impl fmt::Display for Subject {
@@ -100,6 +112,9 @@ impl fmt::Display for Subject {
             Self::Agent => "agent",
             Self::Host => "host",
             Self::Task => "task",
+            Self::File => "file",
+            Self::Action => "action",
+            Self::Fleet => "fleet",
         })
     }
 }
@@ -109,11 +124,11 @@ impl Fault {
     #[must_use]
     pub const fn usual_status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated | Self::TokenRefused => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::TokenRefused | Self::TokenExpired => StatusCode::UNAUTHORIZED,
             Self::NotYours(_) => StatusCode::FORBIDDEN,
             Self::Unknown(_) | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Invalid(_) | Self::Transition { .. } => StatusCode::BAD_REQUEST,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Taken(_) | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,

@@ -34,6 +34,7 @@ mod auth;
 pub mod codec;
 mod endpoint;
 mod error;
+mod file;
 mod operations;
 mod params;
 mod reply;
@@ -53,8 +54,11 @@ pub mod zstack;
 pub mod private;
 
 pub use auth::{Auth, AuthHeader, NoAuth};
-pub use endpoint::{Call, Documented, Endpoint, Source, Vendor};
+pub use endpoint::{Call, Documented, Endpoint, Pace, Source, Traffic, Vendor};
 pub use error::{Envelope, Fault, FaultKind, Place, Refusal, RetryAfter, Subject, Violation, Violations};
+pub use file::{Conditions, File, FileBody, FileHead, Part, Piece, base_name};
 pub use params::{Param, ParamPlace, Params};
-pub use reply::{Content, JsonOr204, JsonReading204, MarksRepeats, Repeatable, Reply, Shape, TASK_STATE};
+pub use reply::{
+    Content, JsonOr204, JsonReading204, MarksRepeats, Repeatable, Reply, Shape, Streamed, TASK_STATE,
+};
 pub use request::{Json, NoBody, Request};

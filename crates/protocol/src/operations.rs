@@ -25,19 +25,32 @@ operations! { $
     "acusight" __acusight_operations -> __zstack_operations {
         acusight::Checkin,
         acusight::NotifyImage,
+        acusight::Provision,
+        acusight::DeviceCheckin,
+        acusight::DeviceSelf,
     }
     "zstack" __zstack_operations -> __agentmc_operations {
         zstack::Heartbeat,
+        zstack::Register,
+        zstack::AutoRegisterHeartbeat,
+        zstack::ListByLifecycleStatus,
+        zstack::SendAction,
+        zstack::GetActionResult,
     }
     "agentmc" __agentmc_operations -> __achilles_operations {
         agentmc::Heartbeat,
+        agentmc::Instructions,
     }
     "achilles" __achilles_operations -> __visit_operations {
         achilles::Enroll,
         achilles::Heartbeat,
         achilles::PollTasks,
         achilles::ReportResult,
+        achilles::ReportStatus,
         achilles::CheckUpdate,
+        achilles::Version,
+        achilles::DownloadUpdate,
+        achilles::DownloadBinary,
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Param {
     pub required: bool,
     /// What it says.
     pub description: &'static str,
+    /// The words that are known of it, if it is a word; others are read too.
+    pub words: &'static [&'static str],
 }
 
 /// What a request carries besides its body and its credentials.
@@ -53,7 +55,7 @@ impl Params for () {
 #[cfg(any(feature = "zstack", feature = "agentmc", feature = "achilles"))]
 macro_rules! params {
     ($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[doc = $doc:literal])+ $need:ident $place:ident $wire:literal => $field:ident: $type:ty,)+
+        $($(#[doc = $doc:literal])+ $need:ident $place:ident $wire:literal => $field:ident: $type:ty $([$word:ident])?,)+
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,7 @@ macro_rules! params {
                     place: $crate::ParamPlace::$place,
                     required: $crate::params::params!(@required $need),
                     description: concat!($($doc),+),
+                    words: $crate::params::params!(@words $type $(, $word)?),
                 },)+
             ];
             fn write(&self, put: &mut dyn FnMut(&'static $crate::Param, &str)) {
@@ -87,7 +90,7 @@ macro_rules! params {
                     if value.is_none() && param.required {
                         missing.push($crate::Violation::missing_param(param));
                     }
-                    value.map(|text| <$type>::from(text.into_owned()))
+                    value.map(|text| <$type>::from(text.as_ref()))
                 });)+
                 match ($($crate::params::params!(@read $need $field),)+) {
                     ($(Some($field),)+) => Ok(Self { $($field),+ }),
@@ -98,6 +101,8 @@ macro_rules! params {
     };
     (@type required $type:ty) => { $type };
     (@type optional $type:ty) => { Option<$type> };
+    (@words $type:ty, word) => { <$type as $crate::wire::Word>::KNOWN };
+    (@words $type:ty) => { &[] };
     (@required required) => { true };
     (@required optional) => { false };
     (@write required $put:ident, $param:ident, $value:expr) => { $put($param, $value.as_ref()) };

@@ -5,7 +5,7 @@ use http::{Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Json, Violation, codec};
+use crate::{File, FileBody, FileHead, Json, Part, Piece, Violation, codec};
 
 /// The answers of an operation that mean success.
 pub trait Reply: Send + Sync + 'static {
@@ -20,11 +20,23 @@ pub trait Reply: Send + Sync + 'static {
     /// A value that JSON cannot carry, such as NaN.
     fn write(value: &Self::Value) -> Result<Response<Bytes>, serde_json::Error>;
 
-    /// Reads an answer whose status means success.
+    /// Whether an answer with this status is a reply, and not a refusal.
+    #[must_use]
+    fn reads(status: StatusCode) -> bool {
+        status.is_success()
+    }
+
+    /// Reads an answer whose status is that of a reply.
     ///
     /// # Errors
     /// The answer has none of the shapes.
     fn read(response: &Response<Bytes>) -> Result<Self::Value, Violation>;
+
+    /// The stored bytes that whoever sends an answer sends after it.
+    #[must_use]
+    fn piece(_value: &Self::Value) -> Option<Piece> {
+        None
+    }
 }
 
 /// One answer in plain terms.
@@ -152,5 +164,58 @@ impl<T: Default + Serialize + DeserializeOwned + Send + Sync + 'static> Reply fo
     }
     fn read(response: &Response<Bytes>) -> Result<T, Violation> {
         JsonOr204::read(response).map(Option::unwrap_or_default)
+    }
+}
+
+/// A file, or the part of one that is wanted: 200, 206, 304 or 416, as HTTP has them. With `VERSIONED` it holds a
+/// program, and `X-Agent-Version` names its version.
+///
+/// A handler answers a [`File::stored`]; the bytes are sent after what is written here.
+#[derive(Debug, Clone, Copy)]
+pub struct Streamed<const VERSIONED: bool = false>;
+
+impl<const VERSIONED: bool> Reply for Streamed<VERSIONED> {
+    type Value = File;
+    const SHAPES: &'static [Shape] = {
+        const fn shapes(headers: &'static [&'static str]) -> [Shape; 4] {
+            [
+                Shape { status: 200, content: Content::Bytes, headers },
+                Shape { status: 206, content: Content::Bytes, headers },
+                Shape { status: 304, content: Content::Nothing, headers: &[] },
+                Shape { status: 416, content: Content::Nothing, headers: &[] },
+            ]
+        }
+        if VERSIONED { &const { shapes(&[crate::file::AGENT_VERSION]) } } else { &const { shapes(&[]) } }
+    };
+
+    fn write(file: &File) -> Result<Response<Bytes>, serde_json::Error> {
+        let bytes = match &file.body {
+            FileBody::Bytes(bytes) => bytes.clone(),
+            FileBody::Stored(_) => Bytes::new(),
+        };
+        Ok(file.head.write(bytes))
+    }
+    fn reads(status: StatusCode) -> bool {
+        FileHead::reads(status)
+    }
+    fn read(response: &Response<Bytes>) -> Result<File, Violation> {
+        let mut head = FileHead::read(response.status(), response.headers())?;
+        let bytes = response.body().clone();
+        let count = bytes.len() as u64;
+        match &head.part {
+            Part::Whole if head.size.is_none() => head.size = Some(count),
+            Part::Whole | Part::Range(_) => {
+                let announced = head.bytes().map_or(0, |range| range.end - range.start);
+                if announced != count {
+                    let message = format!("has {count} bytes where {announced} were announced");
+                    return Err(Violation::body("", "file.length", message));
+                }
+            }
+            _ => return Ok(File::with_bytes(head, Bytes::new())),
+        }
+        Ok(File::with_bytes(head, bytes))
+    }
+    fn piece(file: &File) -> Option<Piece> {
+        file.piece()
     }
 }

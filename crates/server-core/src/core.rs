@@ -1,23 +1,33 @@
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fleetwire_protocol::Fault;
 use fleetwire_validation::{Context, HouseRules};
 
-use crate::domain::{Agent, BatchLimits, Credential, Delivery, HandedOver, Kind, No, Vendor, Work};
+use crate::domain::{
+    Agent, BatchLimits, Credential, Delivery, HandedOver, HostLimits, Kind, No, Swept, Vendor, Work,
+};
+use crate::enrolling::Rivals;
 use crate::events::NewEvent;
-use crate::keys::{Digest, Foundation, Rotations, Signer, mint};
+use crate::keys::{Digest, Foundation, Presigner, Rotations, Signers, mint};
+use crate::lease::Sampling;
 use crate::lease::{Cadence, Downtime, Lease, Liveness, Report, liveness};
 use crate::rate::Rate;
 use crate::registry::{AgentRecord, Registry};
 use crate::sightings::{Host, Suspicion};
 use crate::store::{Outcome, Store, StoreError};
-use crate::{Clock, Entropy};
+use crate::{Clock, Entropy, dialect};
 
-/// Pieces of work that one sweep moves at most: more would keep other writers waiting.
+/// Pieces of work, or batches, that one sweep moves at most: more would keep other writers waiting.
 const SWEEP: u32 = 256;
+
+/// Reports that one flush keeps at most: of a whole fleet that is new, the rest have their turn with a later one.
+const KEPT_AT_ONCE: usize = 10_000;
+
+/// How long an offered key waits to be used before that is told.
+const KEY_UNUSED_AFTER: chrono::Duration = chrono::Duration::seconds(300);
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -28,6 +38,8 @@ pub struct Config {
     pub zstack: Cadence,
     /// How often AgentMC hosts report.
     pub agentmc: Cadence,
+    /// How many agents an AgentMC host may report; those beyond are left out.
+    pub agents_per_host: u32,
     /// How often Achilles agents report.
     pub achilles: Cadence,
     /// The time between two polls that an Achilles agent is asked for.
@@ -38,12 +50,21 @@ pub struct Config {
     pub repeat_enrolment_within: Duration,
     /// How long work is worth doing.
     pub work_ttl: Duration,
+    /// How long an address is good under which a file can be fetched without credentials.
+    pub address_ttl: Duration,
     /// How much a device may put where.
     pub batches: BatchLimits,
+    /// How many agents a tenant may have before nobody makes more with a key of the whole tenant. Operators still may,
+    /// and who was given a token of its own.
+    pub agents_per_tenant: u64,
     /// How long events are kept.
     pub keep_events: Duration,
     /// How often the key of one agent may be used; no bound if there is none.
     pub rate: Option<Rate>,
+    /// How often a report is kept, and for how long.
+    pub sampling: Sampling,
+    /// Whether a check-in that only renews a lease is committed too before it is answered.
+    pub commits_check_ins: bool,
     /// The rules that requests are held to beyond what sources state.
     pub house_rules: HouseRules,
 }
@@ -54,14 +75,19 @@ impl Default for Config {
             acusight: Cadence::default_of(Vendor::Acusight),
             zstack: Cadence::default_of(Vendor::ZStack),
             agentmc: Cadence::default_of(Vendor::AgentMc),
+            agents_per_host: HostLimits::default().on_host,
             achilles: Cadence::default_of(Vendor::Achilles),
             poll_interval: Duration::from_secs(30),
             clock_skew: Duration::from_secs(300),
             repeat_enrolment_within: Duration::from_secs(600),
             work_ttl: Duration::from_secs(7 * 24 * 3600),
+            address_ttl: Duration::from_secs(3600),
             batches: BatchLimits::default(),
+            agents_per_tenant: 100_000,
             keep_events: Duration::from_secs(30 * 24 * 3600),
             rate: None,
+            sampling: Sampling::default(),
+            commits_check_ins: false,
             house_rules: HouseRules::ALL,
         }
     }
@@ -96,8 +122,8 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The stored seed makes no signing key.
-    #[error("the stored signing seed is not one of Ed25519")]
+    /// The stored seeds make no signing key.
+    #[error("there is no signing key of Ed25519 in the store that is not retired")]
     SigningSeed,
 }
 
@@ -106,14 +132,16 @@ pub struct Core<S> {
     pub(crate) store: S,
     pub(crate) config: Config,
     pub(crate) registry: Registry,
+    pub(crate) rivals: Rivals,
     pub(crate) rotations: Rotations,
-    pub(crate) signer: Signer,
-    /// The public half of the signer, as agents are given it.
-    pub(crate) public_key: String,
+    pub(crate) presigner: Presigner,
+    /// Replaced as a whole when a key is made or retired.
+    pub(crate) signers: RwLock<Arc<Signers>>,
     pub(crate) operator: Digest,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     downtime: Option<Downtime>,
+    started: DateTime<Utc>,
 }
 
 impl<S: Store> Core<S> {
@@ -133,7 +161,7 @@ impl<S: Store> Core<S> {
         entropy.fill(&mut fresh.rotation);
         entropy.fill(&mut fresh.signing);
         let (foundation, first) = store.found(fresh).await?;
-        let signer = Signer::new(&foundation).ok_or(StartError::SigningSeed)?;
+        let signers = Signers::new(store.signing_keys().await?).ok_or(StartError::SigningSeed)?;
 
         let restored = store.restore().await?;
         let registry = Registry::default();
@@ -145,6 +173,7 @@ impl<S: Store> Core<S> {
             let online = restored.online.contains(&agent.no);
             registry.put_with(agent, || Lease::restore(last_seen, report, online));
         }
+        restored.offers.into_iter().for_each(|offer| registry.offered(offer));
         let now = clock.now();
         let downtime = restored.up_until.map(|from| Downtime { from, to: now });
         if let Some(downtime) = downtime {
@@ -154,13 +183,15 @@ impl<S: Store> Core<S> {
             store,
             config,
             registry,
+            rivals: Rivals::default(),
             rotations: Rotations::new(&foundation),
-            public_key: signer.public_key(),
-            signer,
+            presigner: Presigner::new(&foundation),
+            signers: RwLock::new(Arc::new(signers)),
             operator: foundation.operator,
             clock,
             entropy,
             downtime,
+            started: now,
         };
         Ok((core, first.then_some(operator)))
     }
@@ -172,20 +203,52 @@ impl<S: Store> Core<S> {
     /// # Errors
     /// The store fails; leases and events are kept for the next flush.
     pub async fn flush(&self) -> Result<usize, StoreError> {
+        self.write_behind(true).await
+    }
+
+    /// Writes the leases that were renewed since the last flush, if there are any, and the events that follow from
+    /// them; nobody is found to be silent. For check-ins that are committed before they are answered. One at a
+    /// time, and not during a flush.
+    ///
+    /// # Errors
+    /// The store fails; leases and events are kept for the next flush.
+    pub async fn flush_renewed(&self) -> Result<usize, StoreError> {
+        self.write_behind(false).await
+    }
+
+    /// Writes what waits to be written. What nobody has told of is looked for too if `all` is to be written, and
+    /// that the server is up, even if nothing waits.
+    async fn write_behind(&self, all: bool) -> Result<usize, StoreError> {
         let renewed = self.registry.take_renewed();
         let mut rows = Vec::with_capacity(renewed.len());
+        let mut kept = Vec::new();
         for record in &renewed {
-            rows.extend(record.lease.take(record.agent().no));
+            if let Some(mut row) = record.lease.take(record.agent().no) {
+                if kept.len() < KEPT_AT_ONCE {
+                    row.place = record.lease.take_turn(&row, &self.config.sampling);
+                }
+                if row.place.is_some() {
+                    kept.push(Arc::clone(record));
+                }
+                rows.push(row);
+            }
             if let Some(gap) = record.lease.turn_online() {
                 self.registry.note(NewEvent::online(&record.agent(), &gap));
             }
         }
-        self.note_silence();
+        if all {
+            self.note_silence();
+            self.note_unused_keys();
+        }
         let events = self.registry.take_noted();
+        if !all && rows.is_empty() && events.is_empty() {
+            return Ok(0);
+        }
         let count = rows.len();
         let outcome = self.store.flush(rows, events.clone(), self.now()).await;
         if outcome.is_err() {
             self.registry.put_noted_back(events);
+            kept.iter().for_each(|record| record.lease.give_turn_back());
             for record in renewed {
                 if record.lease.retake() {
                     self.registry.renewed(record);
@@ -193,6 +256,26 @@ impl<S: Store> Core<S> {
             }
         }
         outcome.map(|()| count)
+    }
+
+    /// Notes which keys were offered some time ago and are not used. Both keys of the agent stay good.
+    fn note_unused_keys(&self) {
+        let now = self.now();
+        let Some(before) = now.checked_sub_signed(KEY_UNUSED_AFTER) else { return };
+        for offer in self.registry.take_offers_until(before) {
+            let Some(agent) = self.registry.agent(offer.agent).map(|record| record.agent()) else { continue };
+            if agent.rotating && agent.rotation == offer.rotation {
+                self.registry.note(NewEvent::key_unused(&agent, offer.rotation, offer.at, now));
+            }
+        }
+    }
+
+    /// Closes batches whose time is over, some of them. Returns how many.
+    ///
+    /// # Errors
+    /// The store fails; the next sweep does it.
+    pub async fn sweep_batches(&self) -> Result<u32, StoreError> {
+        self.store.close_old_batches(self.config.batches.age, self.now(), SWEEP).await
     }
 
     /// Notes who has fallen silent since this was last looked at.
@@ -232,8 +315,34 @@ impl<S: Store> Core<S> {
         self.store
     }
 
-    pub(crate) fn now(&self) -> DateTime<Utc> {
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// A wait that is longer than `wait` by up to half of it, or up to 3 s if that is more, so that those who are
+    /// put off together do not come back together.
+    #[must_use]
+    pub fn spread(&self, wait: Duration) -> Duration {
+        let mut random = [0; 4];
+        self.entropy.fill(&mut random);
+        let most = (wait / 2).max(Duration::from_secs(3));
+        let share = f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX);
+        wait.saturating_add(most.mul_f64(share))
+    }
+
+    /// What an agent is told of a failure of the store, which is logged here.
+    #[must_use]
+    pub fn fault(&self, error: StoreError) -> Fault {
+        internal(error)
+    }
+
+    /// Fresh randomness for a seed.
+    pub(crate) fn seed(&self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.entropy.fill(&mut seed);
+        seed
     }
 
     pub(crate) fn mint(&self, prefix: &str) -> String {
@@ -344,6 +453,7 @@ impl<S: Store> Core<S> {
             // A sibling has been settled on since the store was asked about this key, and may have ended it.
             self.ask_for_key(digest).await?;
         }
+        record.lease.hear(self.now());
         Ok(record)
     }
 
@@ -420,19 +530,55 @@ impl<S: Store> Core<S> {
         outcome.map_err(internal)
     }
 
-    /// Has work expire or take too long that nobody looks at, a batch of it; what is to be tried again is handed
-    /// over when its agent asks next. Returns how many pieces of work have moved.
+    /// Has work expire or take too long that nobody looks at, a batch of it, and gives up what agents are at that have
+    /// fallen silent; what is to be tried again is handed over when its agent asks next. Returns how many pieces of work
+    /// have moved.
     ///
     /// # Errors
     /// The store fails; the next sweep does it.
     pub async fn sweep_work(&self) -> Result<u32, StoreError> {
+        let mut moved = 0_u32;
+        for vendor in Vendor::ALL {
+            moved = moved.saturating_add(self.give_up_work(vendor).await?);
+        }
         let swept = self.store.sweep_work(self.now(), SWEEP).await?;
+        Ok(moved.saturating_add(self.expect_work_of(swept)))
+    }
+
+    /// Gives up what agents of a vendor are at of which nothing was heard for too long. The time during which the server
+    /// was not there is no such time, and neither is that before it.
+    async fn give_up_work(&self, vendor: Vendor) -> Result<u32, StoreError> {
+        let now = self.now();
+        let patience = dialect::patience_with_work(vendor, self.config.cadence(vendor));
+        let patience = patience.and_then(|patience| chrono::Duration::from_std(patience).ok());
+        let before = patience.and_then(|patience| now.checked_sub_signed(patience));
+        let Some(before) = before.filter(|before| self.started < *before) else { return Ok(0) };
+        let lost = self.registry.lost_since(vendor, before, SWEEP as usize);
+        // Before the call: who is heard during it is looked at again.
+        let lost: Vec<_> = lost.into_iter().filter(|record| record.lease.give_up(true)).collect();
+        if lost.is_empty() {
+            return Ok(0);
+        }
+        let agents = lost.iter().map(|record| record.agent().no).collect();
+        match self.store.give_up_work(agents, now).await {
+            Ok(swept) => Ok(self.expect_work_of(swept)),
+            Err(error) => {
+                lost.iter().for_each(|record| {
+                    record.lease.give_up(false);
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes which agents have work waiting again. Returns how many pieces have moved.
+    fn expect_work_of(&self, swept: Swept) -> u32 {
         for no in swept.agents {
             if let Some(record) = self.registry.agent(no) {
                 record.lease.expect_work(None);
             }
         }
-        Ok(swept.moved)
+        swept.moved
     }
 }
 

@@ -1,17 +1,37 @@
 //! What the vendors call what all of them have.
 
-use crate::domain::{Vendor, WorkState};
-use crate::operator::{Done, OperatorError, WorkWish};
-use crate::{achilles, acusight};
+use std::time::Duration;
+
+use crate::domain::{Agent, MODEL_UPDATE, Vendor, WorkState};
+use crate::lease::Cadence;
+use crate::operator::{Done, WorkWish};
+use crate::{achilles, acusight, agentmc, zstack};
 
 /// What a dialect makes of an operator's wish for work: what was left open is settled, and what its agents could
 /// not be told of is refused.
-pub(crate) fn settle(vendor: Vendor, wish: WorkWish) -> Done<WorkWish> {
-    match vendor {
+pub(crate) fn settle(agent: &Agent, wish: WorkWish) -> Done<WorkWish> {
+    match agent.vendor {
         Vendor::Achilles => achilles::settle(wish),
-        Vendor::Acusight | Vendor::ZStack | Vendor::AgentMc => {
-            Err(OperatorError::Unsuitable("agents of this vendor are given no tasks"))
-        }
+        Vendor::ZStack => zstack::settle(wish),
+        Vendor::AgentMc => agentmc::settle(agent.kind, wish),
+        Vendor::Acusight => acusight::settle(wish),
+    }
+}
+
+/// How long nothing may be heard of an agent of a vendor before what it is at is given up; `None` where the dialect has
+/// no such end. Twice the silence after which it is offline: 360 s for Achilles.
+pub(crate) fn patience_with_work(vendor: Vendor, cadence: &Cadence) -> Option<Duration> {
+    (vendor == Vendor::Achilles).then(|| cadence.offline_after.saturating_mul(2))
+}
+
+/// Whether an operator's own program does such work and says what came of it, since no public page says how an agent of
+/// the vendor is told of it, or how it answers.
+pub(crate) fn is_done_by_operators(vendor: Vendor, kind: &str) -> bool {
+    match vendor {
+        Vendor::ZStack => true,
+        // That one is done when the device says that it runs the model.
+        Vendor::Acusight => kind != MODEL_UPDATE,
+        Vendor::AgentMc | Vendor::Achilles => false,
     }
 }
 
@@ -23,7 +43,7 @@ pub(crate) fn settle(vendor: Vendor, wish: WorkWish) -> Done<WorkWish> {
 /// use fleetwire_server_core::work_words;
 ///
 /// assert_eq!(work_words(Vendor::Achilles, WorkState::Delivered), ["assigned", "downloading"]);
-/// assert!(work_words(Vendor::ZStack, WorkState::Delivered).is_empty());
+/// assert_eq!(work_words(Vendor::ZStack, WorkState::Delivered), ["pending"]);
 /// ```
 #[must_use]
 pub fn work_words(vendor: Vendor, state: WorkState) -> Vec<&'static str> {
@@ -34,6 +54,7 @@ pub fn work_words(vendor: Vendor, state: WorkState) -> Vec<&'static str> {
             words.dedup();
             words
         }
-        Vendor::ZStack | Vendor::AgentMc => Vec::new(),
+        Vendor::ZStack => vec![zstack::word(state)],
+        Vendor::AgentMc => agentmc::word(state).into_iter().collect(),
     }
 }

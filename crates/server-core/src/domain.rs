@@ -19,13 +19,22 @@ use serde_json::{Map, Value, json};
 
 use crate::keys::Digest;
 
+mod batch;
+mod files;
+mod instructions;
 mod machine;
+mod standing;
 mod work;
 
+pub use batch::{Batch, BatchFilter, ImageFilter, ImageRow, PROJECT_LABEL, WhyClosed};
+pub use files::{Binary, FileKind, FilePlace, Freed, HeldFile, SigningKey};
+pub use instructions::{InstructionFile, Instructions};
 pub use machine::{Effect, IllegalTransition, TRANSITIONS, Transition, WorkEvent, WorkState, transition};
+pub use standing::{Standing, UNINSTALL};
+pub(crate) use work::ended_by_server;
 pub use work::{
-    Delivery, Execution, Finding, FindingFilter, FoundRow, HandedOver, MODEL_UPDATE, Moved, NewWork, Queued,
-    Reported, Swept, TIMEOUT_GRACE, Work, WorkReport,
+    Asked, Delivery, Execution, Finding, FindingFilter, FoundRow, HandedOver, MODEL_UPDATE, Moved, NewWork,
+    Queued, Reported, SECRETS, Stage, Swept, TIMEOUT_GRACE, Work, WorkFilter, WorkReport, WorkStep,
 };
 
 /// A row's number: unique among the agents, or the works, of a store. Two dialects show it as an id.
@@ -127,6 +136,10 @@ pub struct Agent {
     pub labels: BTreeMap<String, String>,
     /// Whether it is shut out.
     pub disabled: bool,
+    /// How it left the fleet, if it has: for good, and shut out.
+    pub departed: Option<Standing>,
+    /// How often it was shut out, let in again or sent away, which tells the later of two of its rows.
+    pub turns: u32,
     /// Whether it has ever signed in.
     pub activated: bool,
     /// The model that it is to run.
@@ -175,6 +188,17 @@ pub struct NewAgent {
 }
 
 impl NewAgent {
+    /// What it says of itself where it is known already.
+    #[must_use]
+    pub fn observation(&self) -> Observation {
+        Observation {
+            name: Some(self.name.clone()),
+            version: self.version.clone(),
+            facts: self.facts.clone(),
+            parent: self.parent,
+        }
+    }
+
     /// The row that it becomes under a number.
     #[must_use]
     pub fn into_agent(self, no: No) -> Agent {
@@ -190,6 +214,8 @@ impl NewAgent {
             facts: self.facts,
             labels: self.labels,
             disabled: false,
+            departed: None,
+            turns: 0,
             activated: false,
             desired_model: None,
             desired_at: None,
@@ -200,6 +226,17 @@ impl NewAgent {
             updated_at: self.at,
         }
     }
+}
+
+/// What came of an agent that says who it is and is made if nobody knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Announced {
+    /// It was made.
+    New(Agent),
+    /// It was known, and now is as it says; one that is shut out is left as it was.
+    Known(Agent),
+    /// It is not known, and its tenant has as many agents as it may have.
+    Full,
 }
 
 /// What a heartbeat says that seldom changes. `None` leaves the row as it is.
@@ -265,10 +302,10 @@ pub struct NewToken {
     pub tenant: No,
     /// The dialect that they speak.
     pub vendor: Vendor,
-    /// When it ends.
-    pub expires_at: DateTime<Utc>,
-    /// How many agents it may make.
-    pub max_uses: u32,
+    /// When it ends; `None` if no time ends it.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// How many agents it may make; `None` for as many as there are.
+    pub max_uses: Option<u32>,
     /// When it was made.
     pub at: DateTime<Utc>,
 }
@@ -282,12 +319,14 @@ pub struct Token {
     pub tenant: No,
     /// The dialect that they speak.
     pub vendor: Vendor,
-    /// When it ends.
-    pub expires_at: DateTime<Utc>,
-    /// How many agents it may make.
-    pub max_uses: u32,
+    /// When it ends; `None` if no time ends it.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// How many agents it may make; `None` for as many as there are.
+    pub max_uses: Option<u32>,
     /// How many it has made.
     pub uses: u32,
+    /// When it last made one.
+    pub last_used_at: Option<DateTime<Utc>>,
     /// Whether it was taken back.
     pub revoked: bool,
     /// When it was made.
@@ -298,7 +337,25 @@ impl Token {
     /// Whether it may make another agent.
     #[must_use]
     pub fn is_live(&self, at: DateTime<Utc>) -> bool {
-        !self.revoked && self.expires_at > at && self.uses < self.max_uses
+        !self.revoked && !self.has_expired(at) && self.max_uses.is_none_or(|most| self.uses < most)
+    }
+
+    /// Whether its time has come.
+    #[must_use]
+    pub fn has_expired(&self, at: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|end| end <= at)
+    }
+
+    /// Why it makes no agent, if it makes none. One that was taken back is told from no other that is unknown.
+    #[must_use]
+    pub fn refusal(&self, vendor: Vendor, at: DateTime<Utc>) -> Option<Enrolled> {
+        if self.vendor != vendor || self.revoked {
+            Some(Enrolled::Refused)
+        } else if self.has_expired(at) {
+            Some(Enrolled::Expired)
+        } else {
+            (!self.is_live(at)).then(|| self.last_used_at.map_or(Enrolled::Refused, Enrolled::UsedUp))
+        }
     }
 }
 
@@ -324,10 +381,14 @@ pub enum Enrolled {
     /// The agent of an enrolment whose answer seems to have been lost; it has the fresh key besides the
     /// earlier one.
     Again(Agent),
-    /// The token is unknown, expired, used up or revoked, or another dialect's.
+    /// The token is unknown or revoked, or another dialect's.
     Refused,
-    /// The token's last use went to somebody else meanwhile.
-    Raced,
+    /// The token has made as many agents as it may, the last one for who came at this time.
+    UsedUp(DateTime<Utc>),
+    /// The token's time is over.
+    Expired,
+    /// The tenant has an agent of this id, and this is not [taken for it](Enrolment::may_take_over).
+    Exists,
 }
 
 /// What a device says about its model at a check-in.
@@ -354,6 +415,9 @@ pub struct Reconciled {
     pub handed_over: HandedOver,
 }
 
+/// The member of the particulars of work that names the file of a model which is held here.
+pub const MODEL_OBJECT: &str = "object";
+
 /// A model that devices can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
@@ -366,7 +430,7 @@ pub struct Model {
     /// Its version.
     pub version: String,
     /// Where its file is.
-    pub download_url: String,
+    pub place: FilePlace,
     /// The ending of its file.
     pub file_ext: Option<String>,
     /// The names of its classes: JSON text.
@@ -376,14 +440,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// The particulars of the work that brings it to a device.
+    /// The particulars of the work that brings it to a device. The address of a file that is held here is made when
+    /// the work is handed over, since it does not live for long.
     #[must_use]
     pub fn payload(&self) -> Map<String, Value> {
         let mut payload = Map::new();
         payload.insert("model_id".to_owned(), json!(self.id));
         payload.insert("model_name".to_owned(), json!(self.name));
         payload.insert("version".to_owned(), json!(self.version));
-        payload.insert("download_url".to_owned(), json!(self.download_url));
+        match &self.place {
+            FilePlace::Url(url) => payload.insert("download_url".to_owned(), json!(url)),
+            FilePlace::Held(file) => {
+                payload.insert(MODEL_OBJECT.to_owned(), json!(FileKind::Model.object(&file.sha256)))
+            }
+        };
         if let Some(file_ext) = &self.file_ext {
             payload.insert("file_ext".to_owned(), json!(file_ext));
         }
@@ -397,6 +467,8 @@ impl Model {
 /// A version of an agent's program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
+    /// Its number, which the store gives it.
+    pub no: No,
     /// Whose it is.
     pub tenant: No,
     /// The version.
@@ -411,8 +483,8 @@ pub struct Release {
     pub signature: [u8; 64],
     /// Size of its file in bytes.
     pub size: u64,
-    /// Where its file is.
-    pub download_url: String,
+    /// Where its file is; here if nothing is said.
+    pub download_url: Option<String>,
     /// Whether agents must change to it.
     pub mandatory: bool,
     /// When it was registered; the latest one is offered.
@@ -462,6 +534,9 @@ impl Annotation {
         self.bounds.is_some_and(reaches_over_edge)
     }
 }
+
+/// The vendor whose devices put images into batches.
+pub const OF_IMAGES: Vendor = Vendor::Acusight;
 
 /// How much a device may put where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -515,8 +590,41 @@ pub struct HostReport {
     pub host: Observation,
     /// The agents on it.
     pub agents: Vec<HostedAgent>,
+    /// How many there may be.
+    pub limits: HostLimits,
+    /// What became of its commands.
+    pub updates: Vec<CommandUpdate>,
+    /// Whether its open commands are handed over to it.
+    pub commands: bool,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// How many agents there may be that hosts report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostLimits {
+    /// Agents on one host. Those beyond are left out.
+    pub on_host: u32,
+    /// Agents of the tenant, of all dialects and hosts among them, up to which one is made.
+    pub in_tenant: u64,
+}
+
+impl Default for HostLimits {
+    /// 256 agents on a host, and a million in a tenant.
+    fn default() -> Self {
+        Self { on_host: 256, in_tenant: 1_000_000 }
+    }
+}
+
+/// What a host says of a command that it was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandUpdate {
+    /// The command's number.
+    pub no: No,
+    /// [`WorkEvent::Succeed`] or [`WorkEvent::Fail`].
+    pub event: WorkEvent,
+    /// What came of it, in the dialect's form.
+    pub result: Option<Value>,
 }
 
 /// An agent on a host.
@@ -538,11 +646,17 @@ pub enum Hosted {
     Taken {
         /// The host.
         host: Agent,
-        /// The agents reported, in the order of the report.
-        agents: Vec<Agent>,
+        /// The agents reported, in the order of the report; `None` for those that there is no room for.
+        agents: Vec<Option<Agent>>,
         /// Numbers of all agents of the host.
         all: Vec<No>,
+        /// What became of each update. One of another host's command changes nothing.
+        told: Vec<Reported>,
+        /// Its open commands.
+        handed_over: HandedOver,
     },
+    /// The host is not known, and its tenant has as many agents as it may have.
+    Full,
     /// The key is bound to another host.
     OtherHost,
     /// An agent belongs to another host than the key's.
@@ -576,10 +690,11 @@ impl Agent {
             && action.completed_at > self.desired_at
     }
 
-    /// Whether it can be offered the key of this number: none waits to be used, and it is the next one.
+    /// Whether it can be offered the key of this number: none waits to be used, it has not left for good, and it is the
+    /// next one.
     #[must_use]
     pub fn takes_offer(&self, rotation: u32) -> bool {
-        !self.rotating && self.rotation.checked_add(1) == Some(rotation)
+        !self.rotating && self.departed.is_none() && self.rotation.checked_add(1) == Some(rotation)
     }
 
     /// It has signed in. The first use of an offered key takes the offer; an offer that waits while another key
@@ -602,6 +717,7 @@ impl NewToken {
             expires_at: self.expires_at,
             max_uses: self.max_uses,
             uses: 0,
+            last_used_at: None,
             revoked: false,
             created_at: self.at,
         }
@@ -613,7 +729,14 @@ impl Enrolment {
     /// the agent has not signed in since.
     #[must_use]
     pub fn repeats(&self, enrolled_at: DateTime<Utc>, agent: &Agent) -> bool {
-        !agent.activated && is_within(self.agent.at, enrolled_at, self.repeat_within)
+        !agent.activated && !agent.disabled && is_within(self.agent.at, enrolled_at, self.repeat_within)
+    }
+
+    /// Whether it takes over an agent of the same id that a token made at that time: it never signed in, and too much
+    /// time has passed for a repetition. Its answer was lost, and without another key it could never come.
+    #[must_use]
+    pub fn may_take_over(&self, enrolled_at: DateTime<Utc>, agent: &Agent) -> bool {
+        !agent.activated && !agent.disabled && !is_within(self.agent.at, enrolled_at, self.repeat_within)
     }
 }
 
@@ -674,7 +797,37 @@ impl BatchLimits {
     }
 }
 
+impl HostLimits {
+    /// Whether a tenant with so many agents may have another.
+    #[must_use]
+    pub const fn has_room(&self, in_tenant: u64) -> bool {
+        in_tenant < self.in_tenant
+    }
+
+    /// Whether a host with so many agents may have another.
+    #[must_use]
+    pub fn has_room_on_host(&self, on_host: usize) -> bool {
+        u32::try_from(on_host).is_ok_and(|on_host| on_host < self.on_host)
+    }
+}
+
 impl HostReport {
+    /// What an update says of the command that it names, as the host says it.
+    #[must_use]
+    pub fn word_of(&self, host: No, work: &Work, update: &CommandUpdate) -> WorkReport {
+        WorkReport {
+            work: work.id.clone(),
+            execution: None,
+            tenant: self.tenant,
+            agent: host,
+            event: update.event,
+            step: None,
+            result: update.result.clone(),
+            findings: Vec::new(),
+            at: self.at,
+        }
+    }
+
     /// The host, if it is not known yet.
     #[must_use]
     pub fn new_host(&self) -> NewAgent {
@@ -727,7 +880,7 @@ impl HostedAgent {
 }
 
 /// Whether `at` is no more than `span` after `since`. A clock that steps back makes nothing late.
-fn is_within(at: DateTime<Utc>, since: DateTime<Utc>, span: Duration) -> bool {
+pub(crate) fn is_within(at: DateTime<Utc>, since: DateTime<Utc>, span: Duration) -> bool {
     (at - since).to_std().map_or(true, |age| age <= span)
 }
 
@@ -850,8 +1003,8 @@ mod tests {
             digest: Digest::of("t"),
             tenant: 1,
             vendor: Vendor::Achilles,
-            expires_at: at(10),
-            max_uses: 2,
+            expires_at: Some(at(10)),
+            max_uses: Some(2),
             at: at(0),
         };
         let token = new.into_token();
@@ -859,7 +1012,31 @@ mod tests {
         assert!(!token.is_live(at(10)));
         assert!(Token { uses: 1, ..token.clone() }.is_live(at(9)));
         assert!(!Token { uses: 2, ..token.clone() }.is_live(at(9)));
-        assert!(!Token { revoked: true, ..token }.is_live(at(9)));
+        assert!(!Token { revoked: true, ..token.clone() }.is_live(at(9)));
+        let unbounded = Token { expires_at: None, max_uses: None, uses: u32::MAX, ..token };
+        assert!(unbounded.is_live(DateTime::<Utc>::MAX_UTC));
+    }
+
+    #[test]
+    fn only_a_good_token_of_the_dialect_is_told_to_have_expired() {
+        let new = NewToken {
+            id: "t".to_owned(),
+            digest: Digest::of("t"),
+            tenant: 1,
+            vendor: Vendor::Acusight,
+            expires_at: Some(at(10)),
+            max_uses: Some(1),
+            at: at(0),
+        };
+        let token = new.into_token();
+        let refusal = |token: &Token, seconds| token.refusal(Vendor::Acusight, at(seconds));
+        assert_eq!(refusal(&token, 9), None);
+        assert_eq!(refusal(&token, 10), Some(Enrolled::Expired));
+        assert_eq!(token.refusal(Vendor::Achilles, at(10)), Some(Enrolled::Refused));
+        let used_up = Token { uses: 1, last_used_at: Some(at(3)), ..token.clone() };
+        assert_eq!(refusal(&used_up, 9), Some(Enrolled::UsedUp(at(3))));
+        assert_eq!(refusal(&used_up, 10), Some(Enrolled::Expired));
+        assert_eq!(refusal(&Token { revoked: true, ..token }, 10), Some(Enrolled::Refused));
     }
 
     #[test]
@@ -887,6 +1064,11 @@ mod tests {
         assert!(!enrolment(601).repeats(at(0), &agent()));
         assert!(enrolment(-5).repeats(at(0), &agent()), "the clock has stepped back");
         assert!(!enrolment(1).repeats(at(0), &Agent { activated: true, ..agent() }));
+        assert!(!enrolment(1).repeats(at(0), &Agent { disabled: true, ..agent() }));
+        assert!(!enrolment(600).may_take_over(at(0), &agent()), "it is a repetition");
+        assert!(enrolment(601).may_take_over(at(0), &agent()));
+        assert!(!enrolment(601).may_take_over(at(0), &Agent { activated: true, ..agent() }));
+        assert!(!enrolment(601).may_take_over(at(0), &Agent { disabled: true, ..agent() }));
     }
 
     #[test]
@@ -1001,6 +1183,9 @@ mod tests {
             fingerprint: "f".to_owned(),
             host: Observation::default(),
             agents: vec![hosted.clone()],
+            limits: HostLimits::default(),
+            updates: Vec::new(),
+            commands: true,
             at: at(0),
         };
         let host = report.new_host().into_agent(9);

@@ -23,7 +23,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::Core;
-use crate::domain::{Agent, BatchLimits, No, Token, Work, WorkState};
+use crate::domain::{Agent, Batch, No, Standing, Token, WhyClosed, Work, WorkState};
 use crate::lease::Report;
 use crate::operator::Done;
 use crate::sightings::Suspicion;
@@ -69,6 +69,12 @@ kinds! {
     VersionChanged = "version_changed", "The agent says that it runs another version of its program.";
     KeyOffered = "key_offered", "The agent is offered a new key; its old one stays good until it uses the new one.";
     KeyRotated = "key_rotated", "The agent has used the key that it was offered, which ended its other keys.";
+    KeyUnused = "key_unused", "The agent has not used the key that it was offered for some minutes; both keys stay good.";
+    KeysRevoked = "keys_revoked", "An operator has ended every key of the agent; another one is good in their place.";
+    Disabled = "disabled", "An operator has shut the agent out.";
+    Enabled = "enabled", "An operator has let the agent in again.";
+    Decommissioned = "decommissioned", "An operator has sent the agent away for good: its keys have ended and its open work is called off.";
+    Uninstalled = "uninstalled", "The agent has removed itself, as it was told to: its keys have ended and its open work is called off.";
     TokenIssued = "token_issued", "An operator has made an enrolment token.";
     TokenRevoked = "token_revoked", "An operator has taken an enrolment token back.";
     WorkQueued = "work_queued", "The agent has work that waits to be handed over.";
@@ -76,7 +82,7 @@ kinds! {
     WorkStarted = "work_started", "The agent has begun with its work.";
     WorkEnded = "work_ended", "Work came to its end.";
     BatchOpened = "batch_opened", "An image has opened a batch.";
-    BatchClosed = "batch_closed", "A batch takes no more images, since another one was opened in its place.";
+    BatchClosed = "batch_closed", "A batch takes no more images: it is full or old, the device works for another project, or an operator has closed it.";
     ModelAssigned = "model_assigned", "An operator has said which model the device is to run.";
     ModelReported = "model_reported", "The device says that it runs another model.";
     CloneSuspected = "clone_suspected", "Two hosts seem to report as the one agent in turn.";
@@ -232,10 +238,35 @@ impl NewEvent {
         Self::about(agent, EventKind::KeyOffered, json!({"rotation": agent.rotation}), at)
     }
 
+    /// An agent has not used the key that it was offered then.
+    #[must_use]
+    pub fn key_unused(agent: &Agent, rotation: u32, offered: DateTime<Utc>, at: DateTime<Utc>) -> Self {
+        let detail = json!({"rotation": rotation, "offered_at": text(offered)});
+        Self::about(agent, EventKind::KeyUnused, detail, at)
+    }
+
     /// An agent has used the key that it was offered.
     #[must_use]
     pub fn key_rotated(agent: &Agent, at: DateTime<Utc>) -> Self {
         Self::about(agent, EventKind::KeyRotated, json!({"rotation": agent.rotation}), at)
+    }
+
+    /// Every key of an agent has ended and another one was made.
+    #[must_use]
+    pub fn keys_revoked(agent: &Agent, at: DateTime<Utc>) -> Self {
+        Self::about(agent, EventKind::KeysRevoked, json!({"name": agent.name}), at)
+    }
+
+    /// An agent stands as its row says, and did not before.
+    #[must_use]
+    pub fn stands(agent: &Agent, at: DateTime<Utc>) -> Self {
+        let kind = match agent.standing() {
+            Standing::Active => EventKind::Enabled,
+            Standing::Disabled => EventKind::Disabled,
+            Standing::Decommissioned => EventKind::Decommissioned,
+            Standing::Uninstalled => EventKind::Uninstalled,
+        };
+        Self::about(agent, kind, json!({"name": agent.name, "version": agent.version}), at)
     }
 
     /// A token was made.
@@ -245,7 +276,7 @@ impl NewEvent {
             "token": token.id,
             "vendor": token.vendor.as_str(),
             "max_uses": token.max_uses,
-            "expires_at": text(token.expires_at),
+            "expires_at": token.expires_at.map(text),
         });
         let (kind, at) = (EventKind::TokenIssued, token.created_at);
         Self { tenant: token.tenant, agent: None, kind, detail: members(detail), at }
@@ -286,17 +317,10 @@ impl NewEvent {
         Self::about(device, EventKind::BatchOpened, json!({"batch": batch}), at)
     }
 
-    /// A device's batch with so many images was followed by another.
+    /// A device's batch takes no more images.
     #[must_use]
-    pub fn batch_closed(
-        device: &Agent,
-        batch: &str,
-        images: u32,
-        limits: &BatchLimits,
-        at: DateTime<Utc>,
-    ) -> Self {
-        let why = if images >= limits.images { "full" } else { "old" };
-        let detail = json!({"batch": batch, "images": images, "why": why});
+    pub fn batch_closed(device: &Agent, batch: &Batch, why: WhyClosed, at: DateTime<Utc>) -> Self {
+        let detail = json!({"batch": batch.id, "images": batch.images, "why": why.as_str()});
         Self::about(device, EventKind::BatchClosed, detail, at)
     }
 
@@ -358,6 +382,13 @@ impl NewEvent {
             EventKind::Offline => Some(false),
             _ => None,
         }
+    }
+
+    /// The number of the offered key of which it says that it is not used; `None` if it says something else.
+    #[must_use]
+    pub fn unused_rotation(&self) -> Option<u32> {
+        let rotation = (self.kind == EventKind::KeyUnused).then(|| self.detail.get("rotation")).flatten();
+        u32::try_from(rotation?.as_u64()?).ok()
     }
 
     /// What it becomes in its place.

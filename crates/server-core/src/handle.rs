@@ -46,6 +46,12 @@ impl Origin<'_> {
             None => format!("{}://{}{}", self.scheme, self.host, self.mount),
         }
     }
+
+    /// The server's own address, outside every mount, without a slash at its end.
+    #[must_use]
+    pub fn root(&self) -> String {
+        Self { mount: "", ..*self }.url()
+    }
 }
 
 /// Who is calling? Asked before the body is read, so that 401 wins over 400.

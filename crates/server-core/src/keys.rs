@@ -17,6 +17,7 @@ use ring::{digest, hmac, signature};
 use subtle::ConstantTimeEq;
 
 use crate::Entropy;
+use crate::domain::{No, SigningKey};
 
 /// The SHA-256 of a key or token: all that is stored of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,27 +121,105 @@ impl Rotations {
     }
 }
 
-/// Signs releases.
-pub(crate) struct Signer(signature::Ed25519KeyPair);
+/// Signs the addresses under which files can be fetched for a while without other credentials.
+pub(crate) struct Presigner(hmac::Key);
+
+impl Presigner {
+    pub(crate) fn new(foundation: &Foundation) -> Self {
+        // A key of its own: what is signed here is nothing that a rotation signs.
+        let rotations = hmac::Key::new(hmac::HMAC_SHA256, &foundation.rotation);
+        let own = hmac::sign(&rotations, b"fleetwire: addresses of files");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, own.as_ref()))
+    }
+
+    /// Signs the name of an object and the second of 1970 after which the address is good no more.
+    pub(crate) fn sign(&self, object: &str, expires: i64) -> String {
+        hex(hmac::sign(&self.0, message(object, expires).as_bytes()).as_ref())
+    }
+
+    /// Whether a signature is one of ours, in a time that does not depend on where it is wrong.
+    pub(crate) fn verify(&self, object: &str, expires: i64, signature: &str) -> bool {
+        unhex::<32>(signature).is_some_and(|signature| {
+            hmac::verify(&self.0, message(object, expires).as_bytes(), &signature).is_ok()
+        })
+    }
+}
+
+/// A name holds no line break.
+fn message(object: &str, expires: i64) -> String {
+    format!("{expires}\n{object}")
+}
+
+/// The keys that sign releases. Each agent is given one when it enrols and can check what that one has signed, so
+/// that a key goes on signing for its agents until it is retired.
+pub(crate) struct Signers {
+    /// In the order of their numbers.
+    keys: Vec<Signer>,
+    /// The place of the one that newcomers are given.
+    current: usize,
+}
+
+/// One of them.
+pub(crate) struct Signer {
+    pub(crate) key: SigningKey,
+    pair: signature::Ed25519KeyPair,
+    /// The public key in base64, as agents are given it.
+    pub(crate) public_key: String,
+}
+
+impl Signers {
+    /// `None` if one of the seeds is no seed, which a store that keeps 32 bytes cannot bring about, or if every key
+    /// is retired.
+    pub(crate) fn new(keys: Vec<SigningKey>) -> Option<Self> {
+        let keys: Vec<_> = keys.into_iter().map(Signer::new).collect::<Option<_>>()?;
+        let current = keys.iter().rposition(|signer| signer.key.retired_at.is_none())?;
+        Some(Self { keys, current })
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Signer] {
+        &self.keys
+    }
+
+    /// The one that newcomers are given.
+    pub(crate) fn current(&self) -> &Signer {
+        &self.keys[self.current]
+    }
+
+    /// The one that an agent can check by which was given this public key; which was given none has the first, from
+    /// before there were more. Where that one is retired, the current one: the agent is to be given that.
+    pub(crate) fn given(&self, public_key: Option<&str>) -> &Signer {
+        let own = match public_key {
+            Some(public_key) => self.keys.iter().find(|signer| signer.public_key == public_key),
+            None => self.keys.first(),
+        };
+        own.filter(|signer| signer.key.retired_at.is_none()).unwrap_or_else(|| self.current())
+    }
+
+    /// The number of the key that an agent was given, retired or not.
+    pub(crate) fn number_given(&self, public_key: Option<&str>) -> Option<No> {
+        match public_key {
+            Some(public_key) => self.keys.iter().find(|signer| signer.public_key == public_key),
+            None => self.keys.first(),
+        }
+        .map(|signer| signer.key.no)
+    }
+}
 
 impl Signer {
-    /// `None` if the seed is no seed, which a store that keeps 32 bytes cannot bring about.
-    pub(crate) fn new(foundation: &Foundation) -> Option<Self> {
-        signature::Ed25519KeyPair::from_seed_unchecked(&foundation.signing).ok().map(Self)
+    fn new(key: SigningKey) -> Option<Self> {
+        use base64::Engine;
+        use ring::signature::KeyPair;
+        let pair = signature::Ed25519KeyPair::from_seed_unchecked(&key.seed).ok()?;
+        let public_key = base64::engine::general_purpose::STANDARD.encode(pair.public_key().as_ref());
+        Some(Self { key, pair, public_key })
     }
 
     /// Signs the 32 bytes of a digest: not its hex text, and not the file.
     pub(crate) fn sign(&self, sha256: &[u8; 32]) -> [u8; 64] {
         let mut out = [0; 64];
-        out.copy_from_slice(self.0.sign(sha256).as_ref());
+        out.copy_from_slice(self.pair.sign(sha256).as_ref());
         out
-    }
-
-    /// The public key in base64, as agents are given it.
-    pub(crate) fn public_key(&self) -> String {
-        use base64::Engine;
-        use ring::signature::KeyPair;
-        base64::engine::general_purpose::STANDARD.encode(self.0.public_key().as_ref())
     }
 }
 
@@ -152,6 +231,11 @@ mod tests {
 
     fn foundation(seed: u8) -> Foundation {
         Foundation { rotation: [seed; 32], signing: [seed; 32], operator: Digest([seed; 32]) }
+    }
+
+    fn signing_key(no: No) -> SigningKey {
+        let seed = [u8::try_from(no).unwrap(); 32];
+        SigningKey { no, seed, created_at: None, retired_at: None }
     }
 
     /// Bytes that count up over all calls.
@@ -239,12 +323,48 @@ mod tests {
     #[test]
     fn a_signature_is_over_the_bytes_of_the_digest() {
         use base64::Engine;
-        let signer = Signer::new(&foundation(1)).unwrap();
+        let signers = Signers::new(vec![signing_key(1), signing_key(2)]).unwrap();
+        let signer = signers.given(None);
         let digest = sha256(b"a release");
-        let key = base64::engine::general_purpose::STANDARD.decode(signer.public_key()).unwrap();
+        let key = base64::engine::general_purpose::STANDARD.decode(&signer.public_key).unwrap();
         let key = signature::UnparsedPublicKey::new(&signature::ED25519, key);
         assert!(key.verify(&digest, &signer.sign(&digest)).is_ok());
         assert!(key.verify(hex(&digest).as_bytes(), &signer.sign(&digest)).is_err());
-        assert!(key.verify(&digest, &Signer::new(&foundation(2)).unwrap().sign(&digest)).is_err());
+        assert!(key.verify(&digest, &signers.current().sign(&digest)).is_err());
+    }
+
+    #[test]
+    fn an_agent_is_served_by_its_key_until_that_is_retired() {
+        let signers = Signers::new(vec![signing_key(1), signing_key(2), signing_key(3)]).unwrap();
+        let given = |signers: &Signers, key: Option<&str>| signers.given(key).key.no;
+        let second = signers.all()[1].public_key.clone();
+        assert_eq!(signers.current().key.no, 3);
+        assert_eq!((given(&signers, None), given(&signers, Some(&second))), (1, 2));
+        assert_eq!(given(&signers, Some("of another server")), 3);
+
+        let retired = SigningKey { retired_at: Some(chrono::DateTime::UNIX_EPOCH), ..signing_key(2) };
+        let signers = Signers::new(vec![signing_key(1), retired.clone()]).unwrap();
+        assert_eq!((signers.current().key.no, given(&signers, Some(&second))), (1, 1));
+        assert_eq!(signers.number_given(Some(&second)), Some(2));
+        assert!(Signers::new(vec![retired]).is_none());
+    }
+
+    #[test]
+    fn a_signed_address_is_good_for_one_object_and_one_time() {
+        let presigner = Presigner::new(&foundation(1));
+        let signature = presigner.sign("models/ab", 1000);
+        assert!(presigner.verify("models/ab", 1000, &signature));
+        assert!(presigner.verify("models/ab", 1000, &signature.to_uppercase()));
+        for (object, expires) in [("models/ac", 1000), ("models/ab", 1001), ("models/a", 1000), ("", 0)] {
+            assert!(!presigner.verify(object, expires, &signature), "{object} {expires}");
+        }
+        for other in ["", "00", &signature[1..], &hex(&[0; 32])] {
+            assert!(!presigner.verify("models/ab", 1000, other), "{other}");
+        }
+        assert!(!Presigner::new(&foundation(2)).verify("models/ab", 1000, &signature));
+        // The secret of rotations signs nothing here.
+        let rotation = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        let foreign = hex(hmac::sign(&rotation, message("models/ab", 1000).as_bytes()).as_ref());
+        assert!(!presigner.verify("models/ab", 1000, &foreign));
     }
 }

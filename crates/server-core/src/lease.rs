@@ -36,6 +36,56 @@ pub struct Report {
 /// The note in which an agent says why it was away.
 pub const RECONNECT_REASON: &str = "reconnect_reason";
 
+/// A report that was kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// When it came.
+    pub at: DateTime<Utc>,
+    /// What was said.
+    pub report: Report,
+}
+
+/// How often a report is kept, and for how long.
+///
+/// Each agent has as many places as intervals go into that time, and its reports take them in turn: so what is kept
+/// of one is bounded, nothing has to be deleted, and agents take their turns at different moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// The time between two reports that are kept. At least a minute.
+    pub every: Duration,
+    /// How long they are kept.
+    pub keep: Duration,
+}
+
+impl Default for Sampling {
+    /// One an hour, for 30 days.
+    fn default() -> Self {
+        Self { every: Duration::from_secs(3600), keep: Duration::from_secs(30 * 86_400) }
+    }
+}
+
+impl Sampling {
+    /// Reports that are kept of an agent at most.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        let places = self.keep.as_secs() / self.every.as_secs().max(60);
+        u32::try_from(places).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Which interval of an agent a time lies in.
+    fn turn(&self, agent: No, at: DateTime<Utc>) -> i64 {
+        let every = i64::try_from(self.every.as_secs().max(60)).unwrap_or(i64::MAX);
+        // Numbers that follow each other are to be far apart.
+        let ahead = agent.wrapping_mul(2_654_435_761).rem_euclid(every);
+        at.timestamp().saturating_add(ahead).div_euclid(every)
+    }
+
+    /// The place of an interval.
+    fn place(&self, turn: i64) -> u32 {
+        u32::try_from(turn.rem_euclid(i64::from(self.places()))).unwrap_or_default()
+    }
+}
+
 /// A lease as stores keep it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseRow {
@@ -45,6 +95,8 @@ pub struct LeaseRow {
     pub last_seen: DateTime<Utc>,
     /// What it last said.
     pub report: Option<Report>,
+    /// The place in the agent's history where the report is kept as well, if it is its turn.
+    pub place: Option<u32>,
 }
 
 /// Whether an agent reports in time.
@@ -171,8 +223,20 @@ pub struct Lease {
     work_due: AtomicI64,
     /// Whether the last that the journal was told of it is that it is online.
     online: AtomicBool,
+    /// When anything was last heard of its agent, in milliseconds since 1970; 0 means not since the start.
+    heard: AtomicI64,
+    /// Whether what its agent was at has been given up since then.
+    given_up: AtomicBool,
+    /// The interval of which a report was last kept.
+    sampled: AtomicI64,
     latest: Mutex<Latest>,
 }
+
+/// That no report was ever kept.
+const NEVER_SAMPLED: i64 = i64::MIN;
+
+/// That nobody knows whether a report of the present interval was kept, since the server has started.
+const MAYBE_SAMPLED: i64 = i64::MAX;
 
 /// What changes together.
 #[derive(Debug, Default)]
@@ -190,6 +254,9 @@ impl Default for Lease {
             dirty: AtomicBool::new(false),
             work_due: AtomicI64::new(i64::MAX),
             online: AtomicBool::new(false),
+            heard: AtomicI64::new(0),
+            given_up: AtomicBool::new(false),
+            sampled: AtomicI64::new(NEVER_SAMPLED),
             latest: Mutex::default(),
         }
     }
@@ -203,6 +270,9 @@ impl Lease {
             last_seen: AtomicI64::new(last_seen.map_or(0, |time| time.timestamp_millis())),
             latest: Mutex::new(Latest { report, gap: None }),
             online: AtomicBool::new(online),
+            heard: AtomicI64::new(0),
+            given_up: AtomicBool::new(false),
+            sampled: AtomicI64::new(if last_seen.is_some() { MAYBE_SAMPLED } else { NEVER_SAMPLED }),
             // Unknown until the store is asked.
             work_due: AtomicI64::new(i64::MIN),
             dirty: AtomicBool::new(false),
@@ -245,7 +315,20 @@ impl Lease {
         // A swap, not a store: a store may take effect after the reads below, and then wipes out the mark of a
         // renewal that they have missed.
         self.dirty.swap(false, Ordering::AcqRel);
-        Some(LeaseRow { agent, last_seen: self.last_seen()?, report: self.report() })
+        Some(LeaseRow { agent, last_seen: self.last_seen()?, report: self.report(), place: None })
+    }
+
+    /// Says where in its history the report of a row is to be kept, if its turn has come. A flush that fails must
+    /// [give the turn back](Self::give_turn_back).
+    pub(crate) fn take_turn(&self, row: &LeaseRow, sampling: &Sampling) -> Option<u32> {
+        row.report.as_ref()?;
+        let turn = sampling.turn(row.agent, row.last_seen);
+        let before = self.sampled.swap(turn, Ordering::AcqRel);
+        (before != turn && before != MAYBE_SAMPLED).then(|| sampling.place(turn))
+    }
+
+    pub(crate) fn give_turn_back(&self) {
+        self.sampled.store(NEVER_SAMPLED, Ordering::Release);
     }
 
     /// Whether the journal has it as online.
@@ -273,6 +356,23 @@ impl Lease {
 
     fn latest(&self) -> MutexGuard<'_, Latest> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that something was heard of its agent, be it no report.
+    pub(crate) fn hear(&self, now: DateTime<Utc>) {
+        self.heard.fetch_max(now.timestamp_millis(), Ordering::AcqRel);
+        self.given_up.store(false, Ordering::Release);
+    }
+
+    /// Whether nothing was heard of its agent after `before`, and that has not been acted on yet.
+    pub(crate) fn is_lost(&self, before: DateTime<Utc>) -> bool {
+        !self.given_up.load(Ordering::Acquire)
+            && self.heard.load(Ordering::Acquire) < before.timestamp_millis()
+    }
+
+    /// Notes that the silence of its agent is acted on. Says whether it was not before.
+    pub(crate) fn give_up(&self, is_done: bool) -> bool {
+        !self.given_up.swap(is_done, Ordering::AcqRel)
     }
 
     /// Marks it for the next flush again, after one that failed. Says whether it was not marked already.
@@ -473,6 +573,47 @@ mod tests {
         assert!(lease.is_online());
         assert_eq!(lease.turn_offline(at(500)), Some(Some(said("just now"))));
         assert_eq!(lease.turn_offline(at(500)), None, "once");
+    }
+
+    #[test]
+    fn one_report_of_each_interval_is_kept_and_the_oldest_gives_way() {
+        let sampling = Sampling { every: Duration::from_secs(600), keep: Duration::from_secs(1800) };
+        assert_eq!(sampling.places(), 3);
+        let lease = Lease::default();
+        let mut places = Vec::new();
+        for minute in 0..60 {
+            lease.renew(at(minute * 60), said("a"));
+            let row = lease.take(7).unwrap();
+            places.extend(lease.take_turn(&row, &sampling));
+        }
+        assert!((6..=7).contains(&places.len()), "{places:?}");
+        assert!(places.windows(2).all(|pair| pair[1] == (pair[0] + 1) % 3), "{places:?}");
+    }
+
+    #[test]
+    fn after_a_restart_the_next_interval_is_the_first_to_be_kept() {
+        let sampling = Sampling::default();
+        let lease = Lease::restore(Some(at(0)), Some(said("a")), true);
+        let turn = |seconds| {
+            lease.renew(at(seconds), said("b"));
+            lease.take_turn(&lease.take(1).unwrap(), &sampling)
+        };
+        assert_eq!((turn(1), turn(2)), (None, None));
+        assert!(turn(3601).is_some());
+        lease.give_turn_back();
+        assert!(turn(3602).is_some(), "the flush had failed");
+        assert_eq!(turn(3603), None);
+    }
+
+    #[test]
+    fn agents_take_their_turns_at_different_moments() {
+        let sampling = Sampling::default();
+        let due = |second| {
+            let begins =
+                |agent: &No| sampling.turn(*agent, at(second)) != sampling.turn(*agent, at(second - 1));
+            (1..=36_000).filter(begins).count()
+        };
+        assert!((0..3600).all(|second| due(second) <= 60), "ten a second on average");
     }
 
     #[test]

@@ -24,15 +24,19 @@
 //! * No HTTP status is chosen here: a handler fails with a `Fault`, and the protocol puts it into words.
 //! * One handler makes at most one store call, and one store call is one transaction.
 //! * Everything but liveness is committed before it is answered.
+//! * Whoever calls a handler sees it through to its end: one that is dropped midway may have changed the store without
+//!   this process knowing of it.
 //! * Nothing crosses tenants: a key of one never names a row of another, not even to say that it exists.
 //! * Domain types are not wire types, and cannot be written as such.
 
 mod achilles;
 mod acusight;
 mod agentmc;
+mod catalogue;
 mod core;
 mod dialect;
 pub mod domain;
+mod enrolling;
 pub mod events;
 mod handle;
 pub mod keys;
@@ -49,5 +53,5 @@ pub use self::core::{Config, Core, KeyScope, StartError};
 pub use dialect::work_words;
 pub use handle::{Handle, Identify, Origin, admit, answer};
 pub use ports::{Clock, Entropy};
-pub use rate::Rate;
+pub use rate::{Meters, Rate};
 pub use registry::AgentRecord;

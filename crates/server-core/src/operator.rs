@@ -27,20 +27,25 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fleetwire_protocol::achilles::{AgentKey, EnrollmentToken};
-use fleetwire_protocol::acusight::DeviceKey;
+use fleetwire_protocol::acusight::{DeviceKey, ProvisioningToken};
 use fleetwire_protocol::agentmc::ApiKey;
 use fleetwire_protocol::zstack::BearerToken;
 use serde_json::{Map, Value};
 
+use crate::catalogue::RELEASE_KEY;
+pub use crate::catalogue::{BadAddress, SigningKeyView};
 use crate::domain::{
-    Agent, Credential, Execution, FindingFilter, FoundRow, IllegalTransition, Kind, Model, NewAgent,
-    NewToken, NewWork, No, Queued, Release, Reported, Token, Vendor, Work,
+    Agent, Credential, Execution, FilePlace, FindingFilter, FoundRow, IllegalTransition, Kind, NewAgent,
+    NewToken, NewWork, No, Queued, Reported, Standing, Token, Vendor, Work, WorkEvent, WorkFilter,
+    WorkReport,
 };
 use crate::keys::Digest;
 use crate::lease::{Liveness, Report};
 use crate::registry::AgentRecord;
-use crate::store::{Store, StoreError};
+use crate::store::{Offer, Store, StoreError};
 use crate::{Core, dialect};
+
+mod kept;
 
 /// What operators' tokens begin with.
 pub const TOKEN_PREFIX: &str = "fwo_";
@@ -90,8 +95,8 @@ pub struct NewRelease {
     pub sha256: [u8; 32],
     /// Size of its file in bytes.
     pub size: u64,
-    /// Where its file is.
-    pub download_url: String,
+    /// Where its file is; here if nothing is said.
+    pub download_url: Option<String>,
     /// Whether agents must change to it.
     pub mandatory: bool,
 }
@@ -106,7 +111,7 @@ pub struct NewModel {
     /// Its version.
     pub version: String,
     /// Where its file is.
-    pub download_url: String,
+    pub place: FilePlace,
     /// The ending of its file.
     pub file_ext: Option<String>,
     /// The names of its classes: JSON text.
@@ -120,8 +125,8 @@ pub struct WorkWish {
     pub kind: String,
     /// Its particulars, in the dialect's form.
     pub payload: Map<String, Value>,
-    /// How urgent it is: higher is sooner.
-    pub priority: i64,
+    /// How urgent it is: higher is sooner; what its dialect says, or else 0, if nothing is said.
+    pub priority: Option<i64>,
     /// What its maker calls it, so that it is made once however often it is asked for.
     pub key: Option<String>,
     /// Before when it is not handed over.
@@ -148,6 +153,27 @@ impl WorkView {
         earlier.extend(work.look(at));
         Self { work, earlier }
     }
+}
+
+/// Work as it is listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkPage {
+    /// The work. It may be less than was asked for where only work in a state is listed.
+    pub work: Vec<WorkView>,
+    /// The number before which to ask for the next page, if there may be one.
+    pub next: Option<No>,
+}
+
+/// What an operator's own program says of work that it does in an agent's place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkWord {
+    /// What has happened: [`Acknowledge`](WorkEvent::Acknowledge), [`Start`](WorkEvent::Start),
+    /// [`Succeed`](WorkEvent::Succeed) or [`Fail`](WorkEvent::Fail).
+    pub event: WorkEvent,
+    /// Which execution it speaks of; the latest if nothing is said.
+    pub execution: Option<u32>,
+    /// What came of it, if it is at its end.
+    pub result: Option<Value>,
 }
 
 /// How far ahead work may be queued.
@@ -205,17 +231,30 @@ const fn key_prefix(vendor: Vendor) -> &'static str {
     }
 }
 
+/// What the tokens of a dialect begin with that newcomers trade for a key; `None` where there are none.
+const fn token_prefix(vendor: Vendor) -> Option<&'static str> {
+    match vendor {
+        Vendor::Acusight => Some(ProvisioningToken::PREFIX),
+        Vendor::Achilles => Some(EnrollmentToken::PREFIX),
+        Vendor::ZStack | Vendor::AgentMc => None,
+    }
+}
+
+/// The bounds of a dialect's tokens if nothing is said: how long one lives, and how many agents it makes. Acusight's
+/// custom is 30 days and as many as there are; a token that is made for one machine is not needed for long.
+#[must_use]
+pub const fn usual_token_bounds(vendor: Vendor) -> (Duration, Option<u32>) {
+    match vendor {
+        Vendor::Acusight => (Duration::from_secs(30 * 86_400), None),
+        Vendor::ZStack | Vendor::AgentMc | Vendor::Achilles => (Duration::from_secs(86_400), Some(1)),
+    }
+}
+
 impl<S: Store> Core<S> {
     /// Whose operator a token is, if it is one.
     #[must_use]
     pub fn operator_tenant(&self, token: &str) -> Option<No> {
         Digest::of(token).matches(&self.operator).then_some(crate::domain::DEFAULT_TENANT)
-    }
-
-    /// The key that checks the signatures of releases: base64 of 32 bytes of Ed25519.
-    #[must_use]
-    pub fn release_key(&self) -> &str {
-        &self.public_key
     }
 
     /// The agents of a tenant, in the order of their numbers.
@@ -230,6 +269,21 @@ impl<S: Store> Core<S> {
             .collect();
         agents.sort_unstable_by_key(|view| view.agent.no);
         agents
+    }
+
+    /// Those agents of a tenant after a number that are wanted, at most `limit`, in the order of their numbers.
+    #[must_use]
+    pub fn agents_after(
+        &self,
+        tenant: No,
+        after: No,
+        limit: usize,
+        wanted: impl Fn(&AgentView) -> bool,
+    ) -> Vec<AgentView> {
+        let mut later = self.registry.all_after(after);
+        later.sort_unstable_by_key(|(no, _)| *no);
+        let of_tenant = later.iter().filter(|(_, record)| record.agent().tenant == tenant);
+        of_tenant.map(|(_, record)| self.view(record)).filter(wanted).take(limit).collect()
     }
 
     /// An agent of a tenant by its number.
@@ -282,11 +336,12 @@ impl<S: Store> Core<S> {
             return Err(OperatorError::Unsuitable("agents of this vendor have a number, not an id"));
         }
         let key = self.mint(key_prefix(wish.vendor));
-        let digest = Digest::of(&key);
         let id = if numbered { None } else { Some(wish.id.unwrap_or_else(|| self.new_id())) };
         let name = wish.name.or_else(|| id.clone()).unwrap_or_else(|| "agent".to_owned());
-        // An agent that a host reports for signs in with the host's key.
-        let own_key = (!numbered).then_some(digest);
+        let mut facts = wish.facts;
+        if wish.vendor == Vendor::Achilles {
+            facts.entry(RELEASE_KEY).or_insert_with(|| self.release_key().into());
+        }
         let agent = NewAgent {
             tenant,
             vendor: wish.vendor,
@@ -296,16 +351,12 @@ impl<S: Store> Core<S> {
             parent: None,
             name,
             version: None,
-            facts: wish.facts,
+            facts,
             labels: wish.labels,
-            key: own_key,
+            key: Some(Digest::of(&key)),
             at: self.now(),
         };
         let agent = self.store.register(agent).await?;
-        if numbered {
-            let credential = Credential { tenant, vendor: wish.vendor, agent: None, candidate: false };
-            self.store.add_key(digest, credential).await?;
-        }
         let record = self.registry.put(agent);
         Ok((self.view(&record), key))
     }
@@ -324,7 +375,8 @@ impl<S: Store> Core<S> {
         Ok(key)
     }
 
-    /// Makes an enrolment token, which is shown this once.
+    /// Makes an enrolment token, which is shown this once. Without a `ttl` no time ends it, without `max_uses` it makes
+    /// as many agents as there are.
     ///
     /// # Errors
     /// The dialect has no enrolment, or the store fails.
@@ -332,28 +384,25 @@ impl<S: Store> Core<S> {
         &self,
         tenant: No,
         vendor: Vendor,
-        ttl: Duration,
-        max_uses: u32,
+        ttl: impl Into<Option<Duration>>,
+        max_uses: impl Into<Option<u32>>,
     ) -> Done<(Token, String)> {
-        if vendor != Vendor::Achilles {
-            return Err(OperatorError::Unsuitable(
-                "agents of this vendor are registered, not enrolled by token",
-            ));
-        }
-        let text = self.mint(EnrollmentToken::PREFIX);
+        let text = self.mint(token_prefix(vendor).ok_or(OperatorError::Unsuitable(
+            "agents of this vendor are registered, not enrolled by token",
+        ))?);
         let now = self.now();
+        let ending = |ttl| now.checked_add_signed(chrono::Duration::from_std(ttl).ok()?);
+        let expires_at = match ttl.into() {
+            Some(ttl) => Some(ending(ttl).ok_or(OperatorError::Unsuitable("the token would live too long"))?),
+            None => None,
+        };
         let token = NewToken {
             id: self.new_id(),
             digest: Digest::of(&text),
             tenant,
             vendor,
-            expires_at: now
-                .checked_add_signed(
-                    chrono::Duration::from_std(ttl)
-                        .map_err(|_| OperatorError::Unsuitable("the token would live too long"))?,
-                )
-                .ok_or(OperatorError::Unsuitable("the token would live too long"))?,
-            max_uses,
+            expires_at,
+            max_uses: max_uses.into(),
             at: now,
         };
         Ok((self.store.issue_token(token).await?, text))
@@ -391,8 +440,57 @@ impl<S: Store> Core<S> {
         let agent = self.find_agent(tenant, vendor, id)?.agent;
         let rotation = agent.rotation + u32::from(!agent.rotating);
         let candidate = self.rotations.candidate(key_prefix(vendor), agent.no, rotation);
-        let agent = self.store.offer_key(agent.no, rotation, Digest::of(&candidate), self.now()).await?;
+        let at = self.now();
+        let agent = self.store.offer_key(agent.no, rotation, Digest::of(&candidate), at).await?;
+        if agent.standing().is_final() {
+            return Err(OperatorError::Unsuitable("this agent has left for good and has no keys"));
+        }
+        self.registry.offered(Offer { agent: agent.no, rotation: agent.rotation, at });
         Ok(self.view(&self.registry.put(agent)))
+    }
+
+    /// Shuts an agent out, lets it in again, or sends it away for good. It takes effect at once. One that stands so
+    /// already is left as it is.
+    ///
+    /// # Errors
+    /// The tenant has no such agent, it has left for good and is to stand otherwise, or the store fails.
+    pub async fn stand(&self, tenant: No, vendor: Vendor, id: &str, standing: Standing) -> Done<AgentView> {
+        let no = self.find_agent(tenant, vendor, id)?.agent.no;
+        let agent = self.store.stand(no, standing, self.now()).await?;
+        if agent.standing() != standing {
+            return Err(OperatorError::Unsuitable("this agent has left for good; it can only be made anew"));
+        }
+        if standing.is_final() {
+            self.registry.forget_keys(no);
+        }
+        Ok(self.view(&self.registry.put(agent)))
+    }
+
+    /// Ends every key of an agent, one that it was offered among them, and makes another, which is shown this once. The
+    /// agent is not told: it is locked out until somebody brings it that key. Keys that are not its own, of its host or
+    /// of the whole tenant, are left alone.
+    ///
+    /// # Errors
+    /// The tenant has no such agent, it has left for good or has no key of its own, or the store fails.
+    pub async fn revoke_keys(&self, tenant: No, vendor: Vendor, id: &str) -> Done<(AgentView, String)> {
+        let agent = self.find_agent(tenant, vendor, id)?.agent;
+        if agent.standing().is_final() {
+            return Err(OperatorError::Unsuitable("this agent has left for good and has no keys"));
+        }
+        if vendor == Vendor::AgentMc && agent.kind == Kind::Agent {
+            return Err(OperatorError::Unsuitable(
+                "agents of this vendor sign in with the key of their host",
+            ));
+        }
+        let key = self.mint(key_prefix(vendor));
+        let agent = self.store.replace_keys(agent.no, Digest::of(&key), self.now()).await?;
+        self.registry.forget_keys(agent.no);
+        let record = self.registry.put(agent);
+        // It may have left since it was looked at.
+        if record.agent().standing().is_final() {
+            return Err(OperatorError::Unsuitable("this agent has left for good and has no keys"));
+        }
+        Ok((self.view(&record), key))
     }
 
     /// Queues work for an agent, once for each key. The flag says whether it was made now.
@@ -408,7 +506,7 @@ impl<S: Store> Core<S> {
         wish: WorkWish,
     ) -> Done<(WorkView, bool)> {
         let agent = self.find_agent(tenant, vendor, id)?.agent;
-        let wish = dialect::settle(vendor, wish)?;
+        let wish = dialect::settle(&agent, wish)?;
         let at = self.now();
         if wish.not_before.is_some_and(|time| time - at > FURTHEST) {
             return Err(OperatorError::Invalid("not_before: must be within a year".to_owned()));
@@ -420,7 +518,7 @@ impl<S: Store> Core<S> {
             agent: agent.no,
             kind: wish.kind,
             payload: wish.payload,
-            priority: wish.priority,
+            priority: wish.priority.unwrap_or(0),
             not_before: wish.not_before,
             ttl: wish.ttl.unwrap_or(self.config.work_ttl),
             timeout: wish.timeout,
@@ -438,13 +536,19 @@ impl<S: Store> Core<S> {
         Ok((WorkView::of(work, Vec::new(), at), now))
     }
 
-    /// The work of a tenant, the latest first; of one agent if it is named.
+    /// The work of a tenant, the latest first.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> Done<Vec<WorkView>> {
-        let (work, at) = (self.store.work(tenant, agent, limit).await?, self.now());
-        Ok(work.into_iter().map(|work| WorkView::of(work, Vec::new(), at)).collect())
+    pub async fn work(&self, tenant: No, filter: WorkFilter) -> Done<WorkPage> {
+        let (state, limit) = (filter.state, filter.limit);
+        let (work, at) = (self.store.work(tenant, filter).await?, self.now());
+        let full = u32::try_from(work.len()).is_ok_and(|count| count == limit);
+        let next = work.last().filter(|_| full).map(|work| work.no);
+        let work = work.into_iter().map(|work| WorkView::of(work, Vec::new(), at));
+        // The store may not have been told yet what time has done to it.
+        let work = work.filter(|view| state.is_none_or(|state| state == view.work.state));
+        Ok(WorkPage { work: work.collect(), next })
     }
 
     /// A piece of work with its earlier executions.
@@ -454,6 +558,69 @@ impl<S: Store> Core<S> {
     pub async fn work_named(&self, tenant: No, id: String) -> Done<WorkView> {
         let found = self.store.work_named(tenant, id).await?.ok_or(OperatorError::Missing("work"))?;
         Ok(WorkView::of(found.0, found.1, self.now()))
+    }
+
+    /// Takes what an operator's own program says of work that it does in an agent's place. It has the work once it has
+    /// [acknowledged](WorkEvent::Acknowledge) it, which is all that counts as delivered; then it says that it
+    /// [starts](WorkEvent::Start), and whether the work [was done](WorkEvent::Succeed) [or not](WorkEvent::Fail).
+    /// The flag says whether that changed anything: said again, or of work at its end, it does not.
+    ///
+    /// # Errors
+    /// The tenant has no such work, the work is one whose agent reports for itself, it is in a state in which this
+    /// cannot happen, something else can be reported only by agents, or the store fails.
+    pub async fn report_work(&self, tenant: No, id: String, said: WorkWord) -> Done<(WorkView, bool)> {
+        let WorkWord { event, execution, result } = said;
+        let ends = matches!(event, WorkEvent::Succeed | WorkEvent::Fail);
+        if !ends && !matches!(event, WorkEvent::Acknowledge | WorkEvent::Start) {
+            return Err(OperatorError::Unsuitable("this is not for operators to report"));
+        }
+        if result.is_some() && !ends {
+            return Err(OperatorError::Invalid("result: comes with succeed and fail only".to_owned()));
+        }
+        if execution.is_some() && event == WorkEvent::Acknowledge {
+            let fault = "execution_number: the one that is acknowledged is told in the answer";
+            return Err(OperatorError::Invalid(fault.to_owned()));
+        }
+        // Whose it is and of what kind never changes.
+        let (work, _) = self.store.work_named(tenant, id).await?.ok_or(OperatorError::Missing("work"))?;
+        let record = self.record_of(&work).ok_or(OperatorError::Missing("work"))?;
+        if !dialect::is_done_by_operators(record.agent().vendor, &work.kind) {
+            let fault = "agents of this vendor say themselves what comes of such work";
+            return Err(OperatorError::Unsuitable(fault));
+        }
+
+        let at = self.now();
+        let reported = if event == WorkEvent::Acknowledge {
+            self.store.take_work(tenant, work.id, at).await?
+        } else {
+            let (agent, findings) = (work.agent, Vec::new());
+            let report = WorkReport {
+                work: work.id,
+                execution,
+                tenant,
+                agent,
+                event,
+                step: None,
+                result,
+                findings,
+                at,
+            };
+            self.store.report_work(report).await?
+        };
+        match reported {
+            Reported::Now(work) => {
+                // What failed may be tried again.
+                record.lease.expect_work(None);
+                Ok((WorkView::of(work, Vec::new(), at), true))
+            }
+            Reported::Before(work) => Ok((WorkView::of(work, Vec::new(), at), false)),
+            Reported::Illegal(_, illegal) => Err(illegal.into()),
+            Reported::NotYours | Reported::Unknown => Err(OperatorError::Missing("work")),
+        }
+    }
+
+    fn record_of(&self, work: &Work) -> Option<Arc<AgentRecord>> {
+        self.registry.agent(work.agent).filter(|record| record.agent().tenant == work.tenant)
     }
 
     /// Calls work off. Work that was called off before stays so.
@@ -477,25 +644,6 @@ impl<S: Store> Core<S> {
         Ok(self.store.findings(tenant, filter).await?)
     }
 
-    /// Registers a model.
-    ///
-    /// # Errors
-    /// Its id is in use, or the store fails.
-    pub async fn add_model(&self, tenant: No, wish: NewModel) -> Done<Model> {
-        let model = Model {
-            id: wish.id.unwrap_or_else(|| format!("model_{}", self.new_id())),
-            tenant,
-            name: wish.name,
-            version: wish.version,
-            download_url: wish.download_url,
-            file_ext: wish.file_ext,
-            label_map: wish.label_map,
-            created_at: self.now(),
-        };
-        self.store.add_model(model.clone()).await?;
-        Ok(model)
-    }
-
     /// Says which model a device is to run; the next check-in brings it the action.
     ///
     /// # Errors
@@ -515,26 +663,5 @@ impl<S: Store> Core<S> {
         let record = self.registry.put(agent);
         record.lease.expect_work(None);
         Ok(self.view(&record))
-    }
-
-    /// Registers and signs a release.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub async fn add_release(&self, tenant: No, wish: NewRelease) -> Done<Release> {
-        let release = Release {
-            tenant,
-            version: wish.version,
-            os: wish.os,
-            arch: wish.arch,
-            signature: self.signer.sign(&wish.sha256),
-            sha256: wish.sha256,
-            size: wish.size,
-            download_url: wish.download_url,
-            mandatory: wish.mandatory,
-            created_at: self.now(),
-        };
-        self.store.add_release(release.clone()).await?;
-        Ok(release)
     }
 }

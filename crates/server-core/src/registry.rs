@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::keys::Digest;
 use crate::lease::Lease;
 use crate::rate::{Meter, Rate};
 use crate::sightings::Sightings;
+use crate::store::Offer;
 
 /// An agent that this process knows: its row and its lease.
 #[derive(Debug)]
@@ -43,6 +45,11 @@ impl AgentRecord {
             agent.rotation = known.rotation;
             agent.rotating = known.rotating;
         }
+        if known.departed.is_some() || agent.turns < known.turns {
+            agent.disabled = known.disabled;
+            agent.departed = known.departed;
+            agent.turns = known.turns;
+        }
         *known = Arc::new(agent);
     }
 }
@@ -72,6 +79,8 @@ pub(crate) struct Registry {
     renewed: Mutex<Vec<Arc<AgentRecord>>>,
     /// Events that the next flush has to write.
     noted: Mutex<Vec<NewEvent>>,
+    /// Keys that were offered and that nobody has looked after yet, by their agents.
+    offers: Mutex<BTreeMap<No, Offer>>,
 }
 
 impl Registry {
@@ -115,6 +124,12 @@ impl Registry {
     /// Every agent, in no order.
     pub(crate) fn all(&self) -> Vec<Arc<AgentRecord>> {
         self.agents.iter().map(|record| Arc::clone(&record)).collect()
+    }
+
+    /// Agents after a number, in no order.
+    pub(crate) fn all_after(&self, after: No) -> Vec<(No, Arc<AgentRecord>)> {
+        let agents = self.agents.iter().filter(|agent| *agent.key() > after);
+        agents.map(|agent| (*agent.key(), Arc::clone(&agent))).collect()
     }
 
     pub(crate) fn agent(&self, no: No) -> Option<Arc<AgentRecord>> {
@@ -183,6 +198,35 @@ impl Registry {
         self.agents.iter().filter(|record| silent(record)).map(|record| Arc::clone(&record)).collect()
     }
 
+    /// Agents of a vendor of which nothing was heard after `before` and that were not given up since, at most `limit`.
+    pub(crate) fn lost_since(
+        &self,
+        vendor: Vendor,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Vec<Arc<AgentRecord>> {
+        let lost = |record: &AgentRecord| record.lease.is_lost(before) && record.agent().vendor == vendor;
+        let agents = self.agents.iter().filter(|record| lost(record));
+        agents.take(limit).map(|record| Arc::clone(&record)).collect()
+    }
+
+    /// Notes that a key was offered. Said again of the same key, its first time counts.
+    pub(crate) fn offered(&self, offer: Offer) {
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = offers.entry(offer.agent).or_insert(offer);
+        if known.rotation < offer.rotation {
+            *known = offer;
+        }
+    }
+
+    /// Takes the offers of keys that were made by a time.
+    pub(crate) fn take_offers_until(&self, before: DateTime<Utc>) -> Vec<Offer> {
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        let due: Vec<_> = offers.values().filter(|offer| offer.at <= before).copied().collect();
+        offers.retain(|_, offer| offer.at > before);
+        due
+    }
+
     /// Notes an event for the next flush.
     pub(crate) fn note(&self, event: NewEvent) {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(event);
@@ -214,7 +258,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::domain::NewAgent;
+    use crate::domain::{NewAgent, Standing};
     use crate::lease::Report;
 
     fn agent(no: No) -> Agent {
@@ -305,6 +349,40 @@ mod tests {
         assert_eq!(keys(), (1, false, true), "an offer that was taken is not made again");
         registry.put(row(2, true, true));
         assert_eq!(keys(), (2, true, true), "the next one is made");
+    }
+
+    #[test]
+    fn a_row_that_comes_late_lets_nobody_in_again() {
+        let registry = Registry::default();
+        let row = |turns, disabled, departed| Agent { turns, disabled, departed, ..agent(7) };
+        let record = registry.put(row(0, false, None));
+        let stands = || {
+            let agent = record.agent();
+            (agent.standing(), agent.disabled)
+        };
+        registry.put(row(1, true, None));
+        registry.put(row(0, false, None));
+        assert_eq!(stands(), (Standing::Disabled, true));
+        registry.put(row(2, false, None));
+        assert_eq!(stands(), (Standing::Active, false), "an operator has let it in");
+        registry.put(row(3, true, Some(Standing::Uninstalled)));
+        registry.put(row(9, false, None));
+        assert_eq!(stands(), (Standing::Uninstalled, true), "nothing leads back");
+    }
+
+    #[test]
+    fn an_agent_is_lost_once_until_it_is_heard_again() {
+        let registry = Registry::default();
+        let record = registry.put(agent(7));
+        let at = |seconds: i64| DateTime::from_timestamp(1_774_103_400 + seconds, 0).unwrap();
+        let lost = |vendor, seconds| registry.lost_since(vendor, at(seconds), 9).len();
+        record.lease.hear(at(0));
+        assert_eq!((lost(Vendor::Achilles, 0), lost(Vendor::Achilles, 1)), (0, 1));
+        assert_eq!(lost(Vendor::ZStack, 1), 0);
+        assert!(record.lease.give_up(true), "nobody has before");
+        assert_eq!(lost(Vendor::Achilles, 1), 0);
+        record.lease.hear(at(5));
+        assert_eq!((lost(Vendor::Achilles, 5), lost(Vendor::Achilles, 6)), (0, 1));
     }
 
     #[test]

@@ -7,16 +7,47 @@ use fleetwire_protocol::{Fault, Violation};
 use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// What [`Room`] is counted in.
+const UNIT: usize = 1024;
+
+/// When to come back with a body for which there was no room.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Bytes that bodies may hold which did not come in one piece: those of slow or of large ones.
+#[derive(Debug)]
+pub(crate) struct Room(Semaphore);
+
+impl Room {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Semaphore::new((bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS)))
+    }
+}
+
+/// A body, and the room that it takes until it is dropped.
+pub(crate) struct Whole<'a> {
+    pub(crate) bytes: Bytes,
+    _room: Option<SemaphorePermit<'a>>,
+}
+
+impl Whole<'_> {
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: Bytes::new(), _room: None }
+    }
+}
 
 /// Reads a body of at most `limit` bytes that arrives within `patience`.
 ///
-/// A body that announces itself as too long is refused before a byte of it is read.
-pub(crate) async fn read<B>(
+/// A body that announces itself as too long is refused before a byte of it is read. What has arrived of bodies
+/// that come piece by piece takes from `room`; there is none for a piece too many.
+pub(crate) async fn read<'a, B>(
     headers: &HeaderMap,
     body: B,
     limit: usize,
     patience: Duration,
-) -> Result<Bytes, Fault>
+    room: &'a Room,
+) -> Result<Whole<'a>, Fault>
 where
     B: Body + Send,
     B::Data: Send,
@@ -30,12 +61,12 @@ where
         return Err(Fault::TooLarge { limit });
     }
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok(Whole::empty());
     }
-    tokio::time::timeout(patience, collect(body, limit)).await.unwrap_or(Err(Fault::TooSlow))
+    tokio::time::timeout(patience, collect(body, limit, room)).await.unwrap_or(Err(Fault::TooSlow))
 }
 
-async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Fault>
+async fn collect<B>(body: B, limit: usize, room: &Room) -> Result<Whole<'_>, Fault>
 where
     B: Body + Send,
     B::Data: Send,
@@ -45,6 +76,7 @@ where
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;
+    let mut held: Option<SemaphorePermit<'_>> = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|broken| {
             Fault::from(Violation::body("", "body.interrupted", format!("did not arrive whole: {broken}")))
@@ -59,6 +91,16 @@ where
         match &first {
             None => first = Some(piece),
             Some(whole) => {
+                let units = length.div_ceil(UNIT) - held.as_ref().map_or(0, SemaphorePermit::num_permits);
+                let more = u32::try_from(units).ok().and_then(|units| room.0.try_acquire_many(units).ok());
+                let more = more.ok_or(Fault::Overloaded {
+                    what: "the server is busy with other requests",
+                    retry_after: RETRY,
+                })?;
+                match &mut held {
+                    Some(held) => held.merge(more),
+                    None => held = Some(more),
+                }
                 if rest.is_empty() {
                     rest.extend_from_slice(whole);
                 }
@@ -66,5 +108,60 @@ where
             }
         }
     }
-    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+    let bytes = if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() };
+    Ok(Whole { bytes, _room: held })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http_body::Frame;
+
+    use super::*;
+
+    /// A body of so many pieces of so many bytes each.
+    struct Pieces(usize, usize);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let Self(count, size) = &mut *self;
+            let Some(left) = count.checked_sub(1) else { return Poll::Ready(None) };
+            *count = left;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b'x'; *size])))))
+        }
+    }
+
+    async fn take(body: Pieces, room: &Room) -> Result<Whole<'_>, Fault> {
+        read(&HeaderMap::new(), body, 1 << 20, Duration::from_secs(5), room).await
+    }
+
+    #[tokio::test]
+    async fn bodies_in_pieces_share_a_bounded_room_and_give_it_back() {
+        let room = Room::new(16 * UNIT);
+        let first = take(Pieces(12, UNIT), &room).await.unwrap();
+        assert_eq!((first.bytes.len(), room.0.available_permits()), (12 * UNIT, 4));
+        assert!(matches!(take(Pieces(5, UNIT), &room).await, Err(Fault::Overloaded { .. })));
+        assert_eq!(room.0.available_permits(), 4, "what was refused holds nothing");
+        let whole = take(Pieces(1, 256 * UNIT), &room).await.unwrap();
+        assert_eq!(whole.bytes.len(), 256 * UNIT, "what comes in one piece was there already");
+        drop(first);
+        assert_eq!(take(Pieces(16, UNIT), &room).await.unwrap().bytes.len(), 16 * UNIT);
+        assert_eq!(room.0.available_permits(), 16);
+    }
+
+    #[tokio::test]
+    async fn many_small_pieces_take_the_room_of_their_sum() {
+        let room = Room::new(2 * UNIT);
+        let body = take(Pieces(2048, 1), &room).await.unwrap();
+        assert_eq!((body.bytes.len(), room.0.available_permits()), (2048, 0));
+    }
 }

@@ -27,12 +27,17 @@
 
 mod body;
 pub mod control;
+mod limits;
 mod mounts;
+mod objects;
+mod patience;
 mod serve;
 mod service;
 mod system;
 
+pub use limits::{AddressLimits, Peer};
 pub use mounts::{Mount, mounts};
-pub use serve::{Settings, serve};
+pub use objects::{ObjectLimits, Objects, Payload};
+pub use serve::{Listener, Settings, serve, serve_all};
 pub use service::{AgentService, Rooting};
 pub use system::{SystemClock, SystemEntropy};

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use fleetwire_protocol::{Call, Endpoint, Fault, Request as _, codec, for_each_endpoint};
-use fleetwire_server_core::store::Store;
+use fleetwire_protocol::{
+    Auth as _, Call, Endpoint, Fault, Piece, Reply as _, Request as _, Vendor, codec, for_each_endpoint,
+};
+use fleetwire_server_core::store::{Store, StoreError};
 use fleetwire_server_core::{Core, Handle, Origin, admit, answer};
 use fleetwire_validation::look::{Raw, look};
 use fleetwire_validation::{Context as CheckContext, Validate};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri, header, request};
 use http_body::Body;
-use http_body_util::Full;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tower_service::Service;
 
-use crate::body;
+use crate::body::{self, Room, Whole};
+use crate::limits::{AddressLimits, Gate, Visit, secrets};
 use crate::mounts::{Mount, mount_of, mounts};
+use crate::objects::{Objects, Payload};
 
 /// How a vendor is found other than by its prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,16 +43,68 @@ pub struct AgentService<S> {
 
 struct Inner<S> {
     core: Arc<Core<S>>,
-    routes: matchit::Router<Route>,
+    routes: Arc<matchit::Router<Route>>,
     rooting: Rooting,
     public_url: Option<String>,
     patience: Duration,
+    gate: Arc<Gate>,
+    /// Requests that may be under way at one time: being signed in, or served once they have arrived whole.
+    in_flight: Arc<Semaphore>,
+    /// What bodies may hold that are on their way.
+    room: Arc<Room>,
+    /// Held by whoever flushes: one at a time.
+    flushing: Arc<Mutex<()>>,
+    /// Where the files are that agents fetch.
+    objects: Option<Objects>,
 }
 
-/// The operations of a path, by method: their places in the list of operations.
+impl<S> Clone for Inner<S> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            routes: Arc::clone(&self.routes),
+            rooting: self.rooting.clone(),
+            public_url: self.public_url.clone(),
+            patience: self.patience,
+            gate: Arc::clone(&self.gate),
+            in_flight: Arc::clone(&self.in_flight),
+            room: Arc::clone(&self.room),
+            flushing: Arc::clone(&self.flushing),
+            objects: self.objects.clone(),
+        }
+    }
+}
+
+/// The operations of a path.
 #[derive(Debug, Default, Clone)]
 struct Route {
-    operations: Vec<(Method, usize)>,
+    operations: Vec<Candidate>,
+}
+
+/// An operation that a path may lead to.
+#[derive(Debug, Clone)]
+struct Candidate {
+    method: Method,
+    /// The query parameters that select it among those of the same method.
+    selected_by: &'static [&'static str],
+    /// Its place in the list of operations.
+    place: usize,
+}
+
+impl Route {
+    /// The place of the operation that a request is for.
+    fn operation(&self, method: &Method, query: Option<&str>) -> Option<usize> {
+        let mut candidates = self.operations.iter().filter(|candidate| candidate.method == *method);
+        let first = candidates.next()?;
+        // Hardly any request line is shared.
+        if first.selected_by.is_empty() && candidates.next().is_none() {
+            return Some(first.place);
+        }
+        let candidates: Vec<_> =
+            self.operations.iter().filter(|candidate| candidate.method == *method).collect();
+        let selected = codec::select(candidates.iter().map(|candidate| candidate.selected_by), query)?;
+        candidates.get(selected).map(|candidate| candidate.place)
+    }
 }
 
 impl<S> Clone for AgentService<S> {
@@ -61,16 +116,30 @@ impl<S> Clone for AgentService<S> {
 /// How long a body may take to arrive, unless it is said otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many requests may be under way, unless it is said otherwise: fewer than may wait for a store.
+pub(crate) const IN_FLIGHT: usize = 2048;
+
+/// How many bytes bodies may hold that are on their way, unless it is said otherwise.
+pub(crate) const BODY_BYTES: usize = 64 << 20;
+
+/// When to come back to a server that has too much to do.
+const BUSY_RETRY: Duration = Duration::from_secs(2);
+
 impl<S: Store> AgentService<S> {
     /// A service over a core, every vendor under its prefix.
     #[must_use]
     pub fn new(core: Arc<Core<S>>) -> Self {
         let inner = Inner {
             core,
-            routes: routes(),
+            routes: Arc::new(routes()),
             rooting: Rooting::default(),
             public_url: None,
             patience: PATIENCE,
+            gate: Arc::new(Gate::new(AddressLimits::default())),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            room: Arc::new(Room::new(BODY_BYTES)),
+            flushing: Arc::default(),
+            objects: None,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -95,19 +164,50 @@ impl<S: Store> AgentService<S> {
         self.with(|inner| inner.patience = patience)
     }
 
+    /// The same with other limits by address, counted anew. They hold for requests that carry a
+    /// [`Peer`](crate::Peer).
+    #[must_use]
+    pub fn with_address_limits(self, limits: AddressLimits) -> Self {
+        self.with(|inner| inner.gate = Arc::new(Gate::new(limits)))
+    }
+
+    /// The same with other bounds on what is under way at one time: requests, and bytes of bodies that arrive
+    /// piece by piece. What is beyond them is answered 503.
+    #[must_use]
+    pub fn with_room_for(self, requests: usize, body_bytes: usize) -> Self {
+        self.with(|inner| {
+            inner.in_flight = Arc::new(Semaphore::new(requests.clamp(1, Semaphore::MAX_PERMITS)));
+            inner.room = Arc::new(Room::new(body_bytes));
+        })
+    }
+
+    /// The same with files that agents can fetch. Without any a download fails.
+    #[must_use]
+    pub fn with_objects(self, objects: Option<Objects>) -> Self {
+        self.with(|inner| inner.objects = objects)
+    }
+
     fn with(self, change: impl FnOnce(&mut Inner<S>)) -> Self {
-        let mut inner = match Arc::try_unwrap(self.inner) {
-            Ok(inner) => inner,
-            Err(shared) => Inner {
-                core: Arc::clone(&shared.core),
-                routes: routes(),
-                rooting: shared.rooting.clone(),
-                public_url: shared.public_url.clone(),
-                patience: shared.patience,
-            },
-        };
+        let mut inner = Arc::unwrap_or_clone(self.inner);
         change(&mut inner);
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Flushes leases, one flush at a time; see [`Core::flush`]. Returns how many.
+    ///
+    /// # Errors
+    /// The store fails; leases and events are kept for the next flush.
+    pub async fn flush(&self) -> Result<usize, StoreError> {
+        let _alone = self.inner.flushing.lock().await;
+        self.inner.core.flush().await
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.inner.gate
+    }
+
+    pub(crate) fn core(&self) -> &Core<S> {
+        &self.inner.core
     }
 
     /// Whether a request is for a vendor, and not for whatever else stands beside this service.
@@ -152,7 +252,7 @@ where
     B::Data: Send,
     B::Error: std::fmt::Display + Send,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Payload>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -162,12 +262,61 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
-        Box::pin(async move { Ok(inner.respond(request).await.map(Full::new)) })
+        Box::pin(async move { Ok(go_through(async move { inner.respond(request).await }).await) })
+    }
+}
+
+/// Goes through with a request that was begun, even if its caller hangs up: the store may have done it already, and
+/// only the rest of its handler lets the core know.
+pub(crate) async fn go_through<T: Send + 'static>(request: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(request).await {
+        Ok(answer) => answer,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and everybody with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
 impl<S: Store> Inner<S> {
-    async fn respond<B>(&self, request: Request<B>) -> Response<Bytes>
+    /// Who is asking, if they are held to limits.
+    fn visit<E: Endpoint>(&self, parts: &request::Parts) -> Option<Visit> {
+        self.gate.visit(&parts.extensions, &parts.headers, secrets(E::Auth::ALTERNATIVES))
+    }
+
+    /// Opens a piece of a file that a handler has answered.
+    async fn fetch(&self, piece: Piece) -> Result<Payload, Fault> {
+        let Some(objects) = &self.objects else {
+            tracing::error!(object = piece.object, "this service was given no folder of files");
+            return Err(Fault::Internal);
+        };
+        objects.fetch(piece).await.map_err(|error| {
+            tracing::error!(%error, "a file could not be opened");
+            Fault::Internal
+        })
+    }
+
+    /// A place among the requests under way.
+    fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        self.in_flight.try_acquire().map_err(|_| Fault::Overloaded {
+            what: "the server is busy with other requests",
+            retry_after: BUSY_RETRY,
+        })
+    }
+
+    /// Has whoever is put off come back at a moment of their own.
+    fn spread(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Limited { retry_after } => Fault::Limited { retry_after: self.core.spread(retry_after) },
+            Fault::Overloaded { what, retry_after } => {
+                Fault::Overloaded { what, retry_after: self.core.spread(retry_after) }
+            }
+            other => other,
+        }
+    }
+
+    async fn respond<B>(&self, request: Request<B>) -> Response<Payload>
     where
         B: Body + Send,
         B::Data: Send,
@@ -175,22 +324,23 @@ impl<S: Store> Inner<S> {
     {
         let Some((mount, rooted)) = self.locate(request.headers(), request.uri()) else {
             // Outside every mount there is no vendor whose words could be used; the flat envelope it is.
-            return mounts()[0].refuse(&Fault::NoRoute);
+            return mounts()[0].refuse(&Fault::NoRoute).map(Payload::from);
         };
         let (parts, body) = request.into_parts();
         // A vendor at the root is routed as if its prefix had been there.
         let rooted_path = rooted.then(|| format!("{}{}", mount.prefix, parts.uri.path()));
         let path = rooted_path.as_deref().unwrap_or(parts.uri.path());
         let Ok(matched) = self.routes.at(path) else {
-            return mount.unrouted(&parts.headers);
+            return mount.unrouted(&parts.headers).map(Payload::from);
         };
         let operations = &matched.value.operations;
-        let Some((_, operation)) = operations.iter().find(|(method, _)| *method == parts.method) else {
-            let allow = operations.iter().map(|(method, _)| method.clone()).collect();
-            return mount.refuse(&Fault::MethodNotAllowed { allow });
+        let Some(operation) = matched.value.operation(&parts.method, parts.uri.query()) else {
+            let mut allow: Vec<_> = operations.iter().map(|candidate| candidate.method.clone()).collect();
+            allow.dedup();
+            return mount.refuse(&Fault::MethodNotAllowed { allow }).map(Payload::from);
         };
         let arrival = Arrival { inner: self, parts: &parts, params: &matched.params, mount, rooted };
-        arrival.dispatch(*operation, body).await
+        arrival.dispatch(operation, body).await
     }
 }
 
@@ -214,12 +364,12 @@ macro_rules! dispatch {
             place += 1;
         )*
         debug_assert!(place <= $operation, "routes are made from the same list");
-        $arrival.mount.refuse(&Fault::NoRoute)
+        $arrival.mount.refuse(&Fault::NoRoute).map(Payload::from)
     }};
 }
 
 impl<S: Store> Arrival<'_, S> {
-    async fn dispatch<B>(self, operation: usize, body: B) -> Response<Bytes>
+    async fn dispatch<B>(self, operation: usize, body: B) -> Response<Payload>
     where
         B: Body + Send,
         B::Data: Send,
@@ -228,7 +378,7 @@ impl<S: Store> Arrival<'_, S> {
         for_each_endpoint!(dispatch!(self operation body))
     }
 
-    async fn serve<E, B>(self, body: B) -> Response<Bytes>
+    async fn serve<E, B>(self, body: B) -> Response<Payload>
     where
         E: Validate,
         Core<S>: Handle<E>,
@@ -236,14 +386,34 @@ impl<S: Store> Arrival<'_, S> {
         B::Data: Send,
         B::Error: std::fmt::Display,
     {
-        let outcome = self.run::<E, B>(body).await;
+        let visit = self.inner.visit::<E>(self.parts);
+        let outcome = self.run::<E, B>(body, visit.as_ref()).await;
+        if let (Some(visit), Err(Fault::Unauthenticated | Fault::TokenRefused)) = (&visit, &outcome) {
+            self.inner.gate.refused(visit, self.inner.core.now());
+        }
+        let mut outcome = outcome.map_err(|fault| self.inner.spread(fault));
+        let mut file = None;
+        if let Some(piece) = outcome.as_ref().ok().and_then(E::Reply::piece) {
+            match self.inner.fetch(piece).await {
+                Ok(opened) => file = Some(opened),
+                Err(fault) => outcome = Err(fault),
+            }
+        }
         if let Err(fault) = &outcome {
             tracing::debug!(operation = E::ID, status = E::status(fault).as_u16(), "refused");
         }
-        codec::encode_reply::<E>(outcome)
+        let response = codec::encode_reply::<E>(outcome);
+        match file {
+            Some(file) => response.map(|_| file),
+            None => response.map(Payload::from),
+        }
     }
 
-    async fn run<E, B>(&self, body: B) -> Result<<E::Reply as fleetwire_protocol::Reply>::Value, Fault>
+    async fn run<E, B>(
+        &self,
+        body: B,
+        visit: Option<&Visit>,
+    ) -> Result<<E::Reply as fleetwire_protocol::Reply>::Value, Fault>
     where
         E: Validate,
         Core<S>: Handle<E>,
@@ -251,13 +421,25 @@ impl<S: Store> Arrival<'_, S> {
         B::Data: Send,
         B::Error: std::fmt::Display,
     {
-        let core = &*self.inner.core;
+        let Inner { core, gate, room, patience, .. } = self.inner;
+        let core = &**core;
+        if let Some(visit) = visit {
+            gate.admit(visit, Some(E::TRAFFIC), E::Vendor::PACE, core.now())?;
+        }
+        let place = self.inner.place()?;
         let caller = admit::<E, _>(core, &self.parts.headers).await?;
-        let bytes = if E::Request::MEDIA.is_some() {
-            body::read(&self.parts.headers, body, E::BODY_LIMIT, self.inner.patience).await?
+        // Whoever takes their time to send a body keeps nobody else out meanwhile.
+        drop(place);
+        if let Some(visit) = visit {
+            gate.welcomed(visit, core.now());
+        }
+        let body = if E::Request::MEDIA.is_some() {
+            body::read(&self.parts.headers, body, E::BODY_LIMIT, *patience, room).await?
         } else {
-            Bytes::new()
+            Whole::empty()
         };
+        let bytes = &body.bytes;
+        let _place = self.inner.place()?;
         let origin = Origin {
             public_url: self.inner.public_url.as_deref(),
             scheme: self.parts.uri.scheme_str().unwrap_or("http"),
@@ -267,12 +449,18 @@ impl<S: Store> Arrival<'_, S> {
         let context = core.context();
         let segment = |name: &str| self.params.get(name);
         let read: Result<Call<E>, Fault> =
-            codec::decode(segment, self.parts.uri.query(), &self.parts.headers, &bytes);
+            codec::decode(segment, self.parts.uri.query(), &self.parts.headers, bytes);
         let outcome = match read {
             Ok(call) => answer::<E, _>(core, caller, &origin, call, &context).await,
             Err(fault) => Err(fault),
         };
-        outcome.map_err(|fault| self.in_full::<E>(fault, &bytes, &context))
+        let value = outcome.map_err(|fault| self.in_full::<E>(fault, bytes, &context))?;
+        if core.config().commits_check_ins {
+            let _alone = self.inner.flushing.lock().await;
+            // Whoever held the lock has flushed, or failed to; then it is tried once more here.
+            core.flush_renewed().await.map_err(|error| core.fault(error))?;
+        }
+        Ok(value)
     }
 
     /// Puts everything that is wrong with a request in the place of the first thing. A fault that lies not in
@@ -322,7 +510,8 @@ fn add<E: Endpoint>(routes: &mut HashMap<String, Route>, place: usize) {
     };
     for path in [E::PATH].iter().chain(E::ALIASES) {
         let path = format!("{}{}{path}", mount.prefix, mount.base);
-        routes.entry(path).or_default().operations.push((E::METHOD, place));
+        let candidate = Candidate { method: E::METHOD, selected_by: E::SELECTED_BY, place };
+        routes.entry(path).or_default().operations.push(candidate);
     }
 }
 
@@ -333,12 +522,13 @@ mod tests {
     #[test]
     fn every_operation_has_a_route_of_its_own() {
         let router = routes();
-        macro_rules! each { ([] $($op:path,)*) => { [$((<$op as Endpoint>::METHOD, mount_of::<<$op as Endpoint>::Vendor>().unwrap(), <$op as Endpoint>::PATH)),*] } }
+        macro_rules! each { ([] $($op:path,)*) => { [$((<$op as Endpoint>::METHOD, mount_of::<<$op as Endpoint>::Vendor>().unwrap(), <$op as Endpoint>::PATH, <$op as Endpoint>::SELECTED_BY)),*] } }
         let operations = for_each_endpoint!(each!());
-        for (place, (method, mount, path)) in operations.into_iter().enumerate() {
+        for (place, (method, mount, path, selected_by)) in operations.into_iter().enumerate() {
             let path = format!("{}{}{}", mount.prefix, mount.base, path.replace(['{', '}'], ""));
             let route = router.at(&path).unwrap().value;
-            assert!(route.operations.contains(&(method, place)), "{path}");
+            let query: String = selected_by.iter().map(|name| format!("{name}=&")).collect();
+            assert_eq!(route.operation(&method, Some(&query)), Some(place), "{path}");
         }
     }
 

@@ -30,14 +30,15 @@ use fleetwire_protocol::zstack::{self, AgentPath, BearerToken};
 use fleetwire_protocol::{Auth, Call, Endpoint, Reply, Vendor as _};
 use fleetwire_server::{AgentService, mounts};
 use fleetwire_server_core::domain::{
-    Agent, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Execution, FindingFilter,
-    FoundRow, HandedOver, HostReport, Hosted, Kind, Model, ModelReport, NewAgent, NewImage, NewToken,
-    NewWork, No, Observation, Queued, Reconciled, Recorded, Release, Reported, Swept, Token, Vendor, Work,
-    WorkReport, WorkState,
+    Agent, Announced, Asked, BatchLimits, Binary, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment,
+    Execution, FilePlace, FindingFilter, FoundRow, Freed, HandedOver, HostReport, Hosted, Instructions, Kind,
+    Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No, Observation, Queued, Reconciled, Recorded,
+    Release, Reported, SigningKey, Standing, Swept, Token, Vendor, Work, WorkFilter, WorkReport, WorkState,
 };
+use fleetwire_server_core::domain::{Batch, BatchFilter, ImageFilter, ImageRow};
 use fleetwire_server_core::events::{Event, EventKind, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation, hex, sha256, unhex};
-use fleetwire_server_core::lease::{Downtime, LeaseRow, Liveness};
+use fleetwire_server_core::lease::{Downtime, LeaseRow, Liveness, Sample};
 use fleetwire_server_core::operator::{AgentView, NewModel, NewRelease, Registration, WorkWish};
 use fleetwire_server_core::store::{
     Catalogue, Directory, Founding, Images, Journal, Keys, Leases, MemoryStore, Restored, Store, StoreError,
@@ -176,6 +177,11 @@ struct Watch {
     hold: Mutex<Option<(&'static str, Gate)>>,
 }
 
+/// The latest pieces of work.
+fn the_latest(limit: u32) -> WorkFilter {
+    WorkFilter { limit, ..WorkFilter::default() }
+}
+
 /// Holds back what the store has answered already.
 #[derive(Clone, Default)]
 struct Gate {
@@ -224,7 +230,9 @@ watch! {
         fn agent(no: No) -> Option<Agent>;
         fn agent_named(tenant: No, vendor: Vendor, kind: Kind, id: String) -> Option<Agent>;
         fn register(agent: NewAgent) -> Agent;
+        fn announce(agent: NewAgent, most: u64) -> Announced;
         fn observe(no: No, seen: Observation, at: DateTime<Utc>) -> Agent;
+        fn stand(no: No, standing: Standing, at: DateTime<Utc>) -> Agent;
         fn report_host(report: HostReport) -> Hosted;
     }
     Keys {
@@ -234,31 +242,55 @@ watch! {
         fn enroll(enrolment: Enrolment) -> Enrolled;
         fn add_key(digest: Digest, credential: Credential) -> ();
         fn offer_key(no: No, rotation: u32, digest: Digest, at: DateTime<Utc>) -> Agent;
+        fn replace_keys(no: No, digest: Digest, at: DateTime<Utc>) -> Agent;
         fn settle_key(digest: Digest, at: DateTime<Utc>) -> Agent;
     }
     Leases {
         fn flush(leases: Vec<LeaseRow>, events: Vec<NewEvent>, now: DateTime<Utc>) -> ();
+        fn history(agent: No, since: DateTime<Utc>) -> Vec<Sample>;
     }
     WorkQueue {
         fn queue(work: NewWork) -> Queued;
+        fn ask(work: NewWork, most: u32) -> Asked;
         fn deliver(agent: No, delivery: Delivery, at: DateTime<Utc>) -> HandedOver;
         fn report_work(report: WorkReport) -> Reported;
+        fn take_work(tenant: No, id: String, at: DateTime<Utc>) -> Reported;
         fn cancel_work(tenant: No, id: String, at: DateTime<Utc>) -> Reported;
         fn reconcile_model(report: ModelReport) -> Reconciled;
+        fn give_up_work(agents: Vec<No>, at: DateTime<Utc>) -> Swept;
         fn sweep_work(at: DateTime<Utc>, limit: u32) -> Swept;
         fn excuse(downtime: Downtime) -> ();
-        fn work(tenant: No, agent: Option<No>, limit: u32) -> Vec<Work>;
+        fn work(tenant: No, filter: WorkFilter) -> Vec<Work>;
         fn work_named(tenant: No, id: String) -> Option<(Work, Vec<Execution>)>;
         fn findings(tenant: No, filter: FindingFilter) -> Vec<FoundRow>;
     }
     Catalogue {
         fn add_model(model: Model) -> ();
         fn set_desired_model(no: No, model: String, at: DateTime<Utc>) -> Agent;
-        fn add_release(release: Release) -> ();
+        fn models(tenant: No) -> Vec<Model>;
+        fn remove_model(tenant: No, id: String) -> Freed;
+        fn releases(tenant: No) -> Vec<Release>;
+        fn remove_release(tenant: No, no: No) -> Freed;
+        fn put_binary(binary: Binary) -> Freed;
+        fn binary(tenant: No, name: String) -> Option<Binary>;
+        fn binaries(tenant: No) -> Vec<Binary>;
+        fn remove_binary(tenant: No, name: String) -> Freed;
+        fn signing_keys() -> Vec<SigningKey>;
+        fn add_signing_key(seed: [u8; 32], at: DateTime<Utc>) -> SigningKey;
+        fn retire_signing_key(no: No, at: DateTime<Utc>) -> SigningKey;
+        fn set_instructions(files: Instructions) -> ();
+        fn drop_instructions(tenant: No, agent: Option<No>) -> bool;
+        fn instructions(tenant: No, agent: Option<No>) -> Option<Instructions>;
+        fn add_release(release: Release) -> Release;
         fn latest_release(tenant: No, os: String, arch: String) -> Option<Release>;
     }
     Images {
         fn record_image(image: NewImage, limits: BatchLimits) -> Recorded;
+        fn close_old_batches(age: Duration, at: DateTime<Utc>, limit: u32) -> u32;
+        fn close_batch(tenant: No, id: String, at: DateTime<Utc>) -> Option<Batch>;
+        fn batch_named(tenant: No, id: String) -> Option<Batch>;
+        fn batches(tenant: No, filter: BatchFilter) -> Vec<Batch>;
+        fn images(tenant: No, filter: ImageFilter) -> Vec<ImageRow>;
     }
     Journal {
         fn events(tenant: No, query: EventQuery) -> Vec<Event>;
@@ -958,7 +990,7 @@ impl<K: Shelf> World<K> {
         let payload = Map::from_iter([("command".to_owned(), json!(command))]);
         let id = agent.agent_id.as_str();
         let kind = "execute_command".to_owned();
-        let wish = WorkWish { kind, payload, priority, ..WorkWish::default() };
+        let wish = WorkWish { kind, payload, priority: Some(priority), ..WorkWish::default() };
         self.core().queue_work(DEFAULT_TENANT, Vendor::Achilles, id, wish).await.unwrap().0.work
     }
 
@@ -967,6 +999,28 @@ impl<K: Shelf> World<K> {
         let result = TaskResultRequest::new(task, exit_code, now.clone(), now, 1500);
         self.call(agent, &Call::<ReportResult>::with(TaskPath::new(task), result)).await
     }
+}
+
+async fn a_caller_who_hangs_up_over_a_poll_loses_no_task<K: Shelf>(world: World<K>) {
+    let (_, agent) = world.living("ws-1").await;
+    let work = world.queue(&agent, "hostname", 0).await;
+    let gate = world.hold_next("deliver");
+    let (client, sender) = (world.client::<PollTasks>(TimeDelta::zero()), agent.clone());
+    let poll = tokio::spawn(async move { settle(client.send(&sender, &Call::<PollTasks>::new(())).await) });
+    gate.reached.notified().await;
+    // The task has been handed over; the server has yet to hear of it.
+    poll.abort();
+    assert!(poll.await.unwrap_err().is_cancelled());
+    gate.opened.notify_one();
+    // The server goes through with it all the same, in its own time.
+    for _ in 0..1000 {
+        if let Some(task) = world.poll(&agent).await.unwrap() {
+            assert_eq!(task.id.as_str(), work.id);
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the task is not handed over again");
 }
 
 async fn a_result_is_taken_from_an_assigned_task_only_once<K: Shelf>(mut world: World<K>) {
@@ -1006,7 +1060,10 @@ async fn the_first_report_of_a_result_is_not_marked_a_repeat<K: Shelf>(world: Wo
     world.poll(&agent).await.unwrap();
     let answer = world.report(&agent, &work.id, 0).await.unwrap();
     assert_eq!((answer.idempotent, answer.data.status), (None, Some(TaskStatus::Completed)));
-    assert_eq!(world.core().work(DEFAULT_TENANT, None, 9).await.unwrap()[0].work.state, WorkState::Succeeded);
+    assert_eq!(
+        world.core().work(DEFAULT_TENANT, the_latest(9)).await.unwrap().work[0].work.state,
+        WorkState::Succeeded
+    );
 }
 
 async fn what_a_result_leaves_empty_is_as_enrolled<K: Shelf>(world: World<K>) {
@@ -1014,7 +1071,8 @@ async fn what_a_result_leaves_empty_is_as_enrolled<K: Shelf>(world: World<K>) {
     let work = world.queue(&agent, "hostname", 0).await;
     world.poll(&agent).await.unwrap();
     world.report(&agent, &work.id, 0).await.unwrap();
-    let result = world.core().work(DEFAULT_TENANT, None, 1).await.unwrap()[0].work.result.clone().unwrap();
+    let result =
+        world.core().work(DEFAULT_TENANT, the_latest(1)).await.unwrap().work[0].work.result.clone().unwrap();
     assert_eq!(result["hostname"], json!(machine.host));
     assert_eq!((&result["os"], &result["arch"]), (&json!("windows"), &json!("amd64")));
 }
@@ -1073,7 +1131,10 @@ async fn a_task_expires_after_its_time_and_not_before<K: Shelf>(world: World<K>)
     assert_eq!(world.poll(&agent).await.unwrap(), None);
     let answer = world.report(&agent, &work.id, 0).await.unwrap();
     assert_eq!((answer.idempotent, answer.data.status), (Some(true), Some(TaskStatus::Expired)));
-    assert_eq!(world.core().work(DEFAULT_TENANT, None, 9).await.unwrap()[0].work.state, WorkState::Expired);
+    assert_eq!(
+        world.core().work(DEFAULT_TENANT, the_latest(9)).await.unwrap().work[0].work.state,
+        WorkState::Expired
+    );
 }
 
 // Achilles: updates.
@@ -1087,7 +1148,7 @@ impl<K: Shelf> World<K> {
             arch: arch.to_owned(),
             sha256,
             size: 24,
-            download_url: format!("https://downloads.example/{version}"),
+            download_url: Some(format!("https://downloads.example/{version}")),
             mandatory: false,
         };
         self.core().add_release(DEFAULT_TENANT, wish).await.unwrap();
@@ -1168,7 +1229,7 @@ impl<K: Shelf> World<K> {
             id: Some(id.to_owned()),
             name: format!("{id}'s name"),
             version: "2.0".to_owned(),
-            download_url: format!("https://downloads.example/{id}"),
+            place: FilePlace::Url(format!("https://downloads.example/{id}")),
             file_ext: Some(".onnx".to_owned()),
             label_map: Some(r#"{"0":"defect"}"#.to_owned()),
         };
@@ -1195,7 +1256,8 @@ impl<K: Shelf> World<K> {
     }
 
     async fn work_states(&self) -> Vec<WorkState> {
-        let work = self.core().work(DEFAULT_TENANT, None, 99).await.unwrap();
+        let filter = WorkFilter { limit: 99, ..WorkFilter::default() };
+        let work = self.core().work(DEFAULT_TENANT, filter).await.unwrap().work;
         work.iter().rev().map(|view| view.work.state).collect()
     }
 }
@@ -1703,13 +1765,13 @@ async fn the_fingerprint_may_stand_in_the_header<K: Shelf>(world: World<K>) {
     let in_body = world.host_beat(&key, host_report(FINGERPRINT, &agents)).await.unwrap();
     let mut bare = host_report(FINGERPRINT, &agents);
     let fingerprint = bare.host.fingerprint.take();
-    let call = Call::<agentmc::Heartbeat>::with(HostFingerprint { fingerprint }, bare.clone());
+    let call = Call::<agentmc::Heartbeat>::with(HostFingerprint { fingerprint, agent: None }, bare.clone());
     let in_header = world.call(&key, &call).await.unwrap();
     let id = |answer: &agentmc::HeartbeatResponse| answer.host.as_ref().map(|host| host.id);
     assert_eq!(id(&in_header), id(&in_body));
     assert_eq!(world.host_beat(&key, bare).await, Err(Failed::Refused(422)));
     // The body's wins over another one in the header.
-    let header = HostFingerprint { fingerprint: Some(OTHER_FINGERPRINT.into()) };
+    let header = HostFingerprint { fingerprint: Some(OTHER_FINGERPRINT.into()), agent: None };
     let both = Call::<agentmc::Heartbeat>::with(header, host_report(FINGERPRINT, &agents));
     assert_eq!(id(&world.call(&key, &both).await.unwrap()), id(&in_body));
 }
@@ -1741,7 +1803,11 @@ async fn a_quiet_report_asks_no_store<K: Shelf>(mut world: World<K>) {
     let token = world.zstack("u-1").await;
     let key = world.agentmc_key().await;
     let no = world.numbered().await;
-    let report = host_report(FINGERPRINT, &json!({"agent": {"id": no, "name": "a", "identity": "x"}}));
+    let agents = json!({
+        "agent": {"id": no, "name": "a", "identity": "x"},
+        "agents": [{"name": "without an id", "identity": {"agent_key": "k"}}],
+    });
+    let report = host_report(FINGERPRINT, &agents);
     // The first of all settles on keys, the first after a start looks them up again.
     for (restarted, quiet) in [(false, false), (false, false), (false, true), (true, false), (false, true)] {
         if restarted {
@@ -2097,6 +2163,7 @@ lives! {
     a_store_that_fails_at_the_first_use_ends_no_key,
     an_offer_is_not_lost_to_an_older_answer_of_the_store,
     a_slow_first_sign_in_does_not_bring_an_ended_key_back,
+    a_caller_who_hangs_up_over_a_poll_loses_no_task,
     a_result_is_taken_from_an_assigned_task_only_once,
     the_first_report_of_a_result_is_not_marked_a_repeat,
     what_a_result_leaves_empty_is_as_enrolled,

@@ -309,14 +309,16 @@ fn about_deviation(kind: Kind, vendor: Option<&str>, index: usize, deviation: &D
     }
 }
 
-/// The names of all our operations.
+/// The names of all our operations, as the documents have them: of those that share a request line, the first.
 #[must_use]
 pub fn names() -> Vec<Name> {
     fn name<E: Endpoint>() -> Name {
         Name { id: E::ID.to_owned(), method: E::METHOD.to_string(), path: E::PATH.to_owned() }
     }
-    macro_rules! names { ([] $($endpoint:ty,)*) => { vec![$(name::<$endpoint>()),*] } }
-    fleetwire_protocol::for_each_endpoint!(names!())
+    macro_rules! names { ([] $($endpoint:ty,)*) => { [$(name::<$endpoint>()),*] } }
+    let mut lines = BTreeSet::new();
+    let all = fleetwire_protocol::for_each_endpoint!(names!());
+    all.into_iter().filter(|name| lines.insert((name.method.clone(), name.path.clone()))).collect()
 }
 
 /// Reconciles the sources, the committed files and the generated ones under the root of a work tree. Nothing

@@ -90,8 +90,11 @@ fn renamed_member_is_found() {
 fn renamed_member_deep_in_a_list_of_an_answer_is_found() {
     assert_eq!(
         briefs("acusight", |source| rename(source, ACTION, "download_url", "url")),
-        ["member-renamed acusight.checkin, response 200: /pending_actions/*/url | url | \
-          download_url"]
+        [
+            "member-renamed acusight.checkin, response 200: /pending_actions/*/url | url | download_url",
+            "member-renamed acusight.device_checkin, response 200: /data/actions/*/url | url | download_url",
+        ],
+        "both check-ins answer with actions"
     );
 }
 
@@ -102,7 +105,9 @@ fn removed_member_is_found() {
             object(source, ACTION).remove("label_map");
         }),
         [
-            "member-added acusight.checkin, response 200: /pending_actions/*/label_map | nothing | string, optional"
+            "member-added acusight.checkin, response 200: /pending_actions/*/label_map | nothing | string, optional",
+            "member-added acusight.device_checkin, response 200: /data/actions/*/label_map | nothing | string, \
+             optional",
         ]
     );
 }
@@ -135,7 +140,10 @@ fn changed_type_is_found() {
         briefs("acusight", |source| {
             object(source, &format!("{ACTION}/id")).insert("type".into(), json!("string"));
         }),
-        ["type-differs acusight.checkin, response 200: /pending_actions/*/id | string | integer"]
+        [
+            "type-differs acusight.checkin, response 200: /pending_actions/*/id | string | integer",
+            "type-differs acusight.device_checkin, response 200: /data/actions/*/id | string | integer",
+        ]
     );
     // An integer is a number, and a number is not always an integer.
     assert_eq!(
@@ -200,7 +208,10 @@ fn dropped_word_is_found_in_open_and_closed_lists() {
             let status = object(source, "/components/schemas/Agent/properties/status");
             status.insert("x-words".into(), json!(["online", "offline"]));
         }),
-        ["word-added zstack.heartbeat, response 200: /status | offline, online, upgrading | delayed"]
+        [
+            "word-added zstack.register, response 200: /status | offline, online, upgrading | delayed",
+            "word-added zstack.heartbeat, response 200: /status | offline, online, upgrading | delayed",
+        ]
     );
     // The patch that opens the list does not hide that the list has changed.
     let found = briefs("agentmc", |source| {
@@ -223,7 +234,10 @@ fn new_word_is_found() {
             let status = object(source, "/components/schemas/Agent/properties/status");
             status.insert("x-words".into(), json!(["online", "offline", "delayed", "gone"]));
         }),
-        ["word-lost zstack.heartbeat, response 200: /status | gone | delayed, offline, online, upgrading"]
+        [
+            "word-lost zstack.register, response 200: /status | gone | delayed, offline, online, upgrading",
+            "word-lost zstack.heartbeat, response 200: /status | gone | delayed, offline, online, upgrading",
+        ]
     );
 }
 
@@ -403,9 +417,10 @@ fn lost_and_added_operations_are_found() {
     );
     assert_eq!(
         briefs("acusight", |source| {
-            object(source, "/paths").insert("/device/self".into(), json!({"get": {"responses": {}}}));
+            object(source, "/paths").insert("/device/settings".into(), json!({"get": {"responses": {}}}));
         }),
-        ["operation-lost GET /device/self, -:  | GET /device/self | nothing"]
+        ["operation-lost GET /device/settings, -:  | GET /device/settings | nothing"],
+        "beside an operation of both on nearly the same path"
     );
 }
 

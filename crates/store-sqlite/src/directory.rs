@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::{
-    Agent, Credential, HIGHEST_NO, HostReport, Hosted, Kind, NewAgent, No, Observation, Vendor,
+    Agent, Announced, Credential, Delivery, HIGHEST_NO, HandedOver, HostReport, Hosted, Kind, NewAgent, No,
+    Observation, Standing, Vendor,
 };
 use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Digest;
@@ -10,8 +11,10 @@ use rusqlite::{Connection, params};
 use crate::SqliteStore;
 use crate::error::Done;
 use crate::events::tell;
-use crate::keys::{add_key, find_key};
+use crate::keys::{add_key, end_keys, find_key};
 use crate::rows::{Column, Columns, agent, agent_columns, all, find_agent, first};
+use crate::work::call_off_all;
+use crate::work::{hand_over, tell_command};
 
 impl Directory for SqliteStore {
     async fn credential(&self, digest: Digest) -> Outcome<Option<Credential>> {
@@ -36,8 +39,16 @@ impl Directory for SqliteStore {
         self.write(move |connection| register_and_tell(connection, agent)).await
     }
 
+    async fn announce(&self, agent: NewAgent, most: u64) -> Outcome<Announced> {
+        self.write(move |connection| announce(connection, agent, most)).await
+    }
+
     async fn observe(&self, no: No, seen: Observation, at: DateTime<Utc>) -> Outcome<Agent> {
         self.write(move |connection| observe(connection, known_agent(connection, no)?, seen, at)).await
+    }
+
+    async fn stand(&self, no: No, standing: Standing, at: DateTime<Utc>) -> Outcome<Agent> {
+        self.write(move |connection| stand(connection, known_agent(connection, no)?, standing, at)).await
     }
 
     async fn report_host(&self, report: HostReport) -> Outcome<Hosted> {
@@ -49,7 +60,7 @@ pub(crate) fn known_agent(connection: &Connection, no: No) -> Done<Agent> {
     Ok(find_agent(connection, no)?.ok_or(StoreError::Missing("agent"))?)
 }
 
-fn find_named(
+pub(crate) fn find_named(
     connection: &Connection,
     tenant: No,
     vendor: Vendor,
@@ -137,6 +148,26 @@ fn register_and_tell(connection: &Connection, agent: NewAgent) -> Done<Agent> {
     Ok(agent)
 }
 
+fn announce(connection: &Connection, agent: NewAgent, most: u64) -> Done<Announced> {
+    let known = match agent.id.as_deref() {
+        Some(id) => find_named(connection, agent.tenant, agent.vendor, agent.kind, id)?,
+        None => None,
+    };
+    let Some(row) = known else {
+        let sql = "SELECT agents FROM fleets WHERE tenant = ?1";
+        let size: Option<i64> = first(connection, sql, [agent.tenant], |row| row.get(0))?;
+        if size.is_some_and(|size| u64::try_from(size).is_ok_and(|size| size >= most)) {
+            return Ok(Announced::Full);
+        }
+        return Ok(Announced::New(register_and_tell(connection, agent)?));
+    };
+    let seen = agent.observation();
+    if row.disabled || !seen.changes(&row) {
+        return Ok(Announced::Known(row));
+    }
+    Ok(Announced::Known(observe(connection, row, seen, agent.at)?))
+}
+
 /// A key of this agent.
 pub(crate) fn bound_to(agent: &Agent) -> Credential {
     Credential { tenant: agent.tenant, vendor: agent.vendor, agent: Some(agent.no), candidate: false }
@@ -148,7 +179,7 @@ pub(crate) fn put(connection: &Connection, agent: &Agent) -> Done<()> {
         .prepare_cached(
             "UPDATE agents SET parent = ?2, hosted_key = ?3, name = ?4, version = ?5, facts = ?6, labels = ?7,
                  disabled = ?8, activated = ?9, desired_model = ?10, current_model = ?11, rotation = ?12,
-                 rotating = ?13, updated_at = ?14, desired_at = ?15
+                 rotating = ?13, updated_at = ?14, desired_at = ?15, departed = ?16, turns = ?17
              WHERE no = ?1",
         )?
         .execute(params![
@@ -167,6 +198,8 @@ pub(crate) fn put(connection: &Connection, agent: &Agent) -> Done<()> {
             agent.rotating,
             Column(agent.updated_at),
             agent.desired_at.map(Column),
+            agent.departed.map(Column),
+            agent.turns,
         ])?;
     Ok(())
 }
@@ -177,6 +210,24 @@ fn observe(connection: &Connection, mut agent: Agent, seen: Observation, at: Dat
     seen.apply(&mut agent, at);
     put(connection, &agent)?;
     tell(connection, NewEvent::version_changed(version.as_deref(), &agent, at))?;
+    Ok(agent)
+}
+
+/// Has an agent stand so; one that leaves loses its keys, and its open work is called off.
+pub(crate) fn stand(
+    connection: &Connection,
+    mut agent: Agent,
+    standing: Standing,
+    at: DateTime<Utc>,
+) -> Done<Agent> {
+    if agent.stand(standing, at) {
+        put(connection, &agent)?;
+        tell(connection, [NewEvent::stands(&agent, at)])?;
+        if standing.is_final() {
+            end_keys(connection, agent.no)?;
+            call_off_all(connection, agent.no, at)?;
+        }
+    }
     Ok(agent)
 }
 
@@ -198,12 +249,21 @@ fn report_host(connection: &Connection, report: &HostReport) -> Done<Hosted> {
         }
     }
 
+    if known.is_none() && !has_room(connection, report)? {
+        return Ok(Hosted::Full);
+    }
+
     let host = match known {
         Some(host) if report.host.changes(&host) => {
             observe(connection, host, report.host.clone(), report.at)?
         }
         Some(host) => host,
         None => register_and_tell(connection, report.new_host())?,
+    };
+    let mut on_host: usize = {
+        let sql = "SELECT count(*) FROM agents WHERE parent = ?1";
+        let count: Option<i64> = first(connection, sql, [host.no], |row| row.get(0))?;
+        usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX)
     };
     let mut numbers = Vec::new();
     for hosted in &report.agents {
@@ -216,21 +276,47 @@ fn report_host(connection: &Connection, report: &HostReport) -> Done<Hosted> {
                 |row| row.get(0),
             )?,
         };
-        let Some(no) = no else {
-            numbers.push(register_and_tell(connection, report.new_agent(hosted, host.no))?.no);
+        let known = no.map(|no| known_agent(connection, no)).transpose()?;
+        if known.as_ref().is_none_or(|agent| agent.parent != Some(host.no)) {
+            let is_left_out =
+                !report.limits.has_room_on_host(on_host) || known.is_none() && !has_room(connection, report)?;
+            if is_left_out {
+                numbers.push(None);
+                continue;
+            }
+            on_host += 1;
+        }
+        let Some(agent) = known else {
+            numbers.push(Some(register_and_tell(connection, report.new_agent(hosted, host.no))?.no));
             continue;
         };
-        let agent = known_agent(connection, no)?;
+        let no = agent.no;
         let seen = hosted.observation(host.no);
         if seen.changes(&agent) {
             observe(connection, agent, seen, report.at)?;
         }
-        numbers.push(no);
+        numbers.push(Some(no));
     }
+    let told = report.updates.iter().map(|update| tell_command(connection, report, host.no, update));
+    let told = told.collect::<Done<_>>()?;
+    let handed_over = match report.commands {
+        true => hand_over(connection, host.no, Delivery::All, report.at)?,
+        false => HandedOver::default(),
+    };
     let on_host = "SELECT no FROM agents WHERE parent = ?1 ORDER BY no";
+    let agent = |no: Option<No>| no.map(|no| known_agent(connection, no)).transpose();
     Ok(Hosted::Taken {
-        agents: numbers.into_iter().map(|no| known_agent(connection, no)).collect::<Done<_>>()?,
+        agents: numbers.into_iter().map(agent).collect::<Done<_>>()?,
         all: all(connection, on_host, [host.no], |row| row.get(0))?,
         host,
+        told,
+        handed_over,
     })
+}
+
+/// Whether the tenant of a host may have another agent.
+fn has_room(connection: &Connection, report: &HostReport) -> Done<bool> {
+    let sql = "SELECT agents FROM fleets WHERE tenant = ?1";
+    let size: Option<i64> = first(connection, sql, [report.tenant], |row| row.get(0))?;
+    Ok(report.limits.has_room(u64::try_from(size.unwrap_or(0)).unwrap_or(0)))
 }

@@ -80,6 +80,12 @@ pub(crate) fn tell(connection: &Connection, events: impl IntoIterator<Item = New
 
 /// Writes an event that was found out besides, unless it says what the last of its sort said.
 pub(crate) fn tell_news(connection: &Connection, event: NewEvent) -> Done<()> {
+    if let Some(rotation) = event.unused_rotation() {
+        let sql = "UPDATE agents SET unused_told = ?2 WHERE no = ?1 AND rotating = 1 AND rotation = ?2 \
+                   AND unused_told < ?2";
+        let told = connection.prepare_cached(sql)?.execute(params![event.agent, rotation])?;
+        return tell(connection, (told != 0).then_some(event));
+    }
     let sql = match event.turns_online() {
         None => return tell(connection, [event]),
         Some(true) => "INSERT OR IGNORE INTO online (agent) SELECT no FROM agents WHERE no = ?1",

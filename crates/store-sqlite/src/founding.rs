@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
+use fleetwire_server_core::domain::No;
 use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Foundation;
-use fleetwire_server_core::lease::LeaseRow;
-use fleetwire_server_core::store::{Founding, Leases, Outcome, Restored};
+use fleetwire_server_core::lease::{LeaseRow, Sample};
+use fleetwire_server_core::store::{Founding, Leases, Offer, Outcome, Restored};
 use rusqlite::{Connection, Row, params};
 
 use crate::SqliteStore;
@@ -20,6 +21,7 @@ impl Founding for SqliteStore {
                 "INSERT INTO foundation (id, rotation, signing, operator) VALUES (1, ?1, ?2, ?3)",
                 params![fresh.rotation, fresh.signing, Column(fresh.operator)],
             )?;
+            connection.execute("INSERT INTO signing_keys (no, seed) VALUES (1, ?1)", [fresh.signing])?;
             Ok((fresh, true))
         })
         .await
@@ -37,7 +39,8 @@ impl Founding for SqliteStore {
             let agent = agent(&mut columns)?;
             let last_seen = columns.maybe()?;
             let report = columns.maybe()?;
-            let lease = last_seen.map(|last_seen| LeaseRow { agent: agent.no, last_seen, report });
+            let lease =
+                last_seen.map(|last_seen| LeaseRow { agent: agent.no, last_seen, report, place: None });
             Ok((agent, lease))
         };
         self.read(move |connection| {
@@ -46,7 +49,17 @@ impl Founding for SqliteStore {
             })?;
             let online = all(connection, "SELECT agent FROM online", [], |row| row.get(0))?;
             let agents = all(connection, SQL, [], read)?;
-            Ok(Restored { agents, up_until, online: online.into_iter().collect() })
+            let offers = all(
+                connection,
+                "SELECT no, rotation, coalesce(offered_at, updated_at) FROM agents
+                 WHERE rotating = 1 AND unused_told < rotation",
+                [],
+                |row| {
+                    let mut columns = Columns::of(row);
+                    Ok(Offer { agent: columns.plain()?, rotation: columns.plain()?, at: columns.get()? })
+                },
+            )?;
+            Ok(Restored { agents, up_until, online: online.into_iter().collect(), offers })
         })
         .await
     }
@@ -68,12 +81,16 @@ impl Leases for SqliteStore {
                  ON CONFLICT (agent) DO UPDATE SET last_seen = excluded.last_seen, report = excluded.report
                  WHERE excluded.last_seen >= leases.last_seen",
             )?;
+            let mut keep = connection.prepare_cached(
+                "INSERT INTO history (agent, place, at, report) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (agent, place) DO UPDATE SET at = excluded.at, report = excluded.report",
+            )?;
             for lease in &leases {
-                renew.execute(params![
-                    lease.agent,
-                    Column(lease.last_seen),
-                    lease.report.as_ref().map(Column)
-                ])?;
+                let report = lease.report.as_ref().map(Column);
+                let renewed = renew.execute(params![lease.agent, Column(lease.last_seen), report])?;
+                if let (Some(place), Some(report), 1..) = (lease.place, report, renewed) {
+                    keep.execute(params![lease.agent, place, Column(lease.last_seen), report])?;
+                }
             }
             for event in events {
                 tell_news(connection, event)?;
@@ -87,5 +104,14 @@ impl Leases for SqliteStore {
             Ok(())
         })
         .await
+    }
+
+    async fn history(&self, agent: No, since: DateTime<Utc>) -> Outcome<Vec<Sample>> {
+        let sql = "SELECT at, report FROM history WHERE agent = ?1 AND at >= ?2 ORDER BY at, place";
+        let read = |row: &Row<'_>| {
+            let mut columns = Columns::of(row);
+            Ok(Sample { at: columns.get()?, report: columns.get()? })
+        };
+        self.read(move |connection| all(connection, sql, params![agent, Column(since)], read)).await
     }
 }

@@ -1,12 +1,12 @@
 use chrono::{DateTime, Utc};
-use fleetwire_server_core::domain::{Agent, Credential, Enrolled, Enrolment, NewToken, No, Token};
+use fleetwire_server_core::domain::{Agent, Credential, Enrolled, Enrolment, NewAgent, NewToken, No, Token};
 use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Digest;
 use fleetwire_server_core::store::{Keys, Outcome, StoreError};
 use rusqlite::{Connection, params};
 
 use crate::SqliteStore;
-use crate::directory::{bound_to, known_agent, put, register};
+use crate::directory::{bound_to, find_named, known_agent, put, register};
 use crate::error::{Done, unless_taken};
 use crate::events::tell;
 use crate::rows::{Column, Columns, all, first};
@@ -14,7 +14,7 @@ use crate::rows::{Column, Columns, all, first};
 /// The columns of a token, in the order of [`token`].
 macro_rules! token_columns {
     () => {
-        "id, tenant, vendor, expires_at, max_uses, uses, revoked, created_at"
+        "id, tenant, vendor, expires_at, max_uses, uses, last_used_at, revoked, created_at"
     };
 }
 impl Keys for SqliteStore {
@@ -31,7 +31,7 @@ impl Keys for SqliteStore {
                     token.id,
                     token.tenant,
                     Column(token.vendor),
-                    Column(token.expires_at),
+                    token.expires_at.map(Column),
                     token.max_uses,
                     token.uses,
                     token.revoked,
@@ -86,8 +86,28 @@ impl Keys for SqliteStore {
                 agent.rotation = rotation;
                 agent.rotating = true;
                 put(connection, &agent)?;
+                connection
+                    .prepare_cached("UPDATE agents SET offered_at = ?2 WHERE no = ?1")?
+                    .execute(params![no, Column(at)])?;
                 tell(connection, [NewEvent::key_offered(&agent, at)])?;
             }
+            Ok(agent)
+        })
+        .await
+    }
+
+    async fn replace_keys(&self, no: No, digest: Digest, at: DateTime<Utc>) -> Outcome<Agent> {
+        self.write(move |connection| {
+            let mut agent = known_agent(connection, no)?;
+            if agent.departed.is_some() {
+                return Ok(agent);
+            }
+            end_keys(connection, no)?;
+            add_key(connection, digest, bound_to(&agent))?;
+            agent.end_keys();
+            agent.updated_at = at;
+            put(connection, &agent)?;
+            tell(connection, [NewEvent::keys_revoked(&agent, at)])?;
             Ok(agent)
         })
         .await
@@ -127,6 +147,12 @@ pub(crate) fn find_key(connection: &Connection, digest: Digest) -> Done<Option<C
     })
 }
 
+/// Ends every key of an agent.
+pub(crate) fn end_keys(connection: &Connection, agent: No) -> Done<()> {
+    connection.prepare_cached("DELETE FROM keys WHERE agent = ?1")?.execute([agent])?;
+    Ok(())
+}
+
 pub(crate) fn add_key(connection: &Connection, digest: Digest, credential: Credential) -> Done<()> {
     let Credential { tenant, vendor, agent, candidate } = credential;
     let inserted = connection
@@ -142,12 +168,28 @@ fn token(columns: &mut Columns<'_>) -> rusqlite::Result<Token> {
         id: columns.plain()?,
         tenant: columns.plain()?,
         vendor: columns.get()?,
-        expires_at: columns.get()?,
+        expires_at: columns.maybe()?,
         max_uses: columns.plain()?,
         uses: columns.plain()?,
+        last_used_at: columns.maybe()?,
         revoked: columns.plain()?,
         created_at: columns.get()?,
     })
+}
+
+/// The agent that has the id of one to be made.
+fn find_by_id(connection: &Connection, agent: &NewAgent) -> Done<Option<Agent>> {
+    match &agent.id {
+        Some(id) => find_named(connection, agent.tenant, agent.vendor, agent.kind, id),
+        None => Ok(None),
+    }
+}
+
+/// Whether a newcomer takes over the agent of its id.
+fn may_take_over(connection: &Connection, enrolment: &Enrolment, known: &Agent) -> Done<bool> {
+    let sql = "SELECT max(at) FROM enrolments WHERE agent = ?1";
+    let latest = first(connection, sql, [known.no], |row| Columns::of(row).maybe())?;
+    Ok(latest.flatten().is_some_and(|at| enrolment.may_take_over(at, known)))
 }
 
 fn enroll(connection: &Connection, mut enrolment: Enrolment) -> Done<Enrolled> {
@@ -157,6 +199,7 @@ fn enroll(connection: &Connection, mut enrolment: Enrolment) -> Done<Enrolled> {
         Ok((token(&mut columns)?, columns.plain::<No>()?))
     })?;
     let Some((token, token_no)) = found else { return Ok(Enrolled::Refused) };
+    let at = enrolment.agent.at;
     if token.vendor != enrolment.agent.vendor || token.revoked {
         return Ok(Enrolled::Refused);
     }
@@ -179,13 +222,23 @@ fn enroll(connection: &Connection, mut enrolment: Enrolment) -> Done<Enrolled> {
             return Ok(Enrolled::Again(agent));
         }
     }
-    let at = enrolment.agent.at;
-    if !token.is_live(at) {
-        return Ok(Enrolled::Refused);
+    if let Some(refusal) = token.refusal(enrolment.agent.vendor, at) {
+        return Ok(refusal);
     }
     enrolment.agent.tenant = token.tenant;
-    let agent = register(connection, enrolment.agent)?;
-    connection.prepare_cached("UPDATE tokens SET uses = uses + 1 WHERE no = ?1")?.execute([token_no])?;
+    let agent = match find_by_id(connection, &enrolment.agent)? {
+        Some(known) if !may_take_over(connection, &enrolment, &known)? => return Ok(Enrolled::Exists),
+        Some(known) => {
+            if let Some(digest) = enrolment.agent.key {
+                add_key(connection, digest, bound_to(&known))?;
+            }
+            known
+        }
+        None => register(connection, enrolment.agent)?,
+    };
+    connection
+        .prepare_cached("UPDATE tokens SET uses = uses + 1, last_used_at = ?2 WHERE no = ?1")?
+        .execute(params![token_no, Column(at)])?;
     connection
         .prepare_cached("INSERT INTO enrolments (token, identity, agent, at) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![token_no, enrolment.identity, agent.no, Column(at)])?;

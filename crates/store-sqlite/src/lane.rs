@@ -1,6 +1,7 @@
 //! Threads that own connections, and the bounded queue before them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -34,6 +35,14 @@ impl Manner {
 pub(crate) struct Lane {
     sender: Option<SyncSender<Box<dyn Job>>>,
     threads: Vec<JoinHandle<Done<()>>>,
+    tally: Arc<Tally>,
+}
+
+/// What was committed so far.
+#[derive(Debug, Default)]
+struct Tally {
+    groups: AtomicU64,
+    jobs: AtomicU64,
 }
 
 impl Lane {
@@ -46,12 +55,12 @@ impl Lane {
     ) -> Outcome<Self> {
         let (sender, receiver) = sync_channel(waiting_room);
         let receiver = Arc::new(Mutex::new(receiver));
-        let mut lane = Self { sender: Some(sender), threads: Vec::new() };
+        let mut lane = Self { sender: Some(sender), threads: Vec::new(), tally: Arc::default() };
         for connection in connections {
-            let receiver = Arc::clone(&receiver);
+            let (receiver, tally) = (Arc::clone(&receiver), Arc::clone(&lane.tally));
             let thread = thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || serve(connection, &receiver, manner))
+                .spawn(move || serve(connection, &receiver, manner, &tally))
                 .map_err(|error| StoreError::Unavailable(error.to_string()))?;
             lane.threads.push(thread);
         }
@@ -68,6 +77,11 @@ impl Lane {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Box::new(Asked { job: Some(job), outcome: None, answer }))?;
         answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// How many groups were committed, and how many jobs in them.
+    pub(crate) fn committed(&self) -> (u64, u64) {
+        (self.tally.groups.load(Ordering::Relaxed), self.tally.jobs.load(Ordering::Relaxed))
     }
 
     fn enqueue(&self, job: Box<dyn Job>) -> Outcome<()> {
@@ -153,10 +167,19 @@ fn in_savepoint<T>(connection: &Connection, job: impl FnOnce(&Connection) -> Don
 }
 
 /// Does jobs until nobody can send any more and none is left.
-fn serve(connection: Connection, jobs: &Mutex<Receiver<Box<dyn Job>>>, manner: Manner) -> Done<()> {
+fn serve(
+    connection: Connection,
+    jobs: &Mutex<Receiver<Box<dyn Job>>>,
+    manner: Manner,
+    tally: &Tally,
+) -> Done<()> {
     while let Some(mut group) = next_group(jobs, manner.group) {
         let committed = commit(&connection, &mut group, manner.begin);
         let committed = committed.map_err(|failure| StoreError::from(failure).to_string());
+        if committed.is_ok() {
+            tally.groups.fetch_add(1, Ordering::Relaxed);
+            tally.jobs.fetch_add(group.len() as u64, Ordering::Relaxed);
+        }
         if let Err(why) = &committed {
             tracing::error!(why, requests = group.len(), "a group of requests was not committed");
             if !connection.is_autocommit() {

@@ -122,6 +122,13 @@ impl SqliteStore {
         self.writer.finish()
     }
 
+    /// How many groups of calls that write were committed since it was opened, and how many calls were in them: how
+    /// well waiting for the disk is shared.
+    #[must_use]
+    pub fn committed(&self) -> (u64, u64) {
+        self.writer.committed()
+    }
+
     async fn read<T, F>(&self, job: F) -> Outcome<T>
     where
         T: Send + 'static,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use fleetwire_server_core::domain::{Agent, Kind, No, Vendor, Work, WorkState};
+use fleetwire_server_core::domain::WhyClosed;
+use fleetwire_server_core::domain::{Agent, Kind, No, Standing, Vendor, Work, WorkState};
 use fleetwire_server_core::events::EventKind;
 use fleetwire_server_core::keys::Digest;
 use fleetwire_server_core::lease::Report;
@@ -76,7 +77,7 @@ macro_rules! words {
     )*};
 }
 
-words!(EventKind, Vendor, Kind, WorkState);
+words!(EventKind, Vendor, Kind, Standing, WhyClosed, WorkState);
 
 impl ToSql for Column<&Value> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -208,7 +209,8 @@ macro_rules! agent_columns {
     () => {
         "agents.no, agents.tenant, agents.vendor, agents.kind, agents.id, agents.parent, agents.name, \
          agents.version, agents.facts, agents.labels, agents.disabled, agents.activated, agents.desired_model, \
-         agents.desired_at, agents.current_model, agents.rotation, agents.rotating, agents.created_at, agents.updated_at"
+         agents.desired_at, agents.current_model, agents.rotation, agents.rotating, agents.created_at, agents.updated_at, \
+         agents.departed, agents.turns"
     };
 }
 pub(crate) use agent_columns;
@@ -234,6 +236,8 @@ pub(crate) fn agent(columns: &mut Columns<'_>) -> rusqlite::Result<Agent> {
         rotating: columns.plain()?,
         created_at: columns.get()?,
         updated_at: columns.get()?,
+        departed: columns.maybe()?,
+        turns: columns.plain()?,
     })
 }
 

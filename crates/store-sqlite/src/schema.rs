@@ -13,6 +13,12 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_work.sql"),
+    include_str!("../migrations/0004_provisioning.sql"),
+    include_str!("../migrations/0005_fleets.sql"),
+    include_str!("../migrations/0006_instructions.sql"),
+    include_str!("../migrations/0007_standing.sql"),
+    include_str!("../migrations/0008_files.sql"),
+    include_str!("../migrations/0009_history.sql"),
 ];
 
 /// Looks whether the file is ours and of a version that is known, before anything in it is changed; then brings

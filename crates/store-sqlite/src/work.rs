@@ -1,7 +1,8 @@
 use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::{
-    Delivery, Execution, FindingFilter, FoundRow, HandedOver, MODEL_UPDATE, ModelReport, Moved, NewWork, No,
-    Queued, Reconciled, Reported, Swept, Work, WorkReport,
+    Asked, CommandUpdate, Delivery, Execution, FindingFilter, FoundRow, HandedOver, HostReport, MODEL_UPDATE,
+    ModelReport, Moved, NewWork, No, Queued, Reconciled, Reported, SECRETS, Standing, Swept, Work,
+    WorkFilter, WorkReport,
 };
 use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::lease::Downtime;
@@ -10,7 +11,7 @@ use rusqlite::{Connection, params};
 
 use crate::SqliteStore;
 use crate::catalogue::find_model;
-use crate::directory::{known_agent, put};
+use crate::directory::{known_agent, put, stand};
 use crate::error::{Done, unless_taken};
 use crate::events::tell;
 use crate::findings;
@@ -21,14 +22,12 @@ impl WorkQueue for SqliteStore {
         self.write(move |connection| add(connection, work)).await
     }
 
+    async fn ask(&self, work: NewWork, most: u32) -> Outcome<Asked> {
+        self.write(move |connection| ask(connection, work, most)).await
+    }
+
     async fn deliver(&self, agent: No, delivery: Delivery, at: DateTime<Utc>) -> Outcome<HandedOver> {
-        self.write(move |connection| {
-            let mut open = Open::of(connection, agent)?;
-            let handed_over = delivery.hand_over(&mut open.work, at);
-            open.put(connection, &handed_over.ended)?;
-            Ok(handed_over)
-        })
-        .await
+        self.write(move |connection| hand_over(connection, agent, delivery, at)).await
     }
 
     async fn report_work(&self, report: WorkReport) -> Outcome<Reported> {
@@ -40,8 +39,20 @@ impl WorkQueue for SqliteStore {
             let reported = put_moved(connection, work.report(&earlier, &report))?;
             if let Reported::Now(work) = &reported {
                 findings::add(connection, work, &report.findings, report.at)?;
+                let agent = known_agent(connection, work.agent)?;
+                if agent.has_left_by(work) {
+                    stand(connection, agent, Standing::Uninstalled, report.at)?;
+                }
             }
             Ok(reported)
+        })
+        .await
+    }
+
+    async fn take_work(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<Reported> {
+        self.write(move |connection| match find(connection, tenant, &id)? {
+            Some(work) => put_moved(connection, work.take_up(at)),
+            None => Ok(Reported::Unknown),
         })
         .await
     }
@@ -120,6 +131,25 @@ impl WorkQueue for SqliteStore {
         .await
     }
 
+    async fn give_up_work(&self, agents: Vec<No>, at: DateTime<Utc>) -> Outcome<Swept> {
+        self.write(move |connection| {
+            let mut swept = Swept::default();
+            for agent in agents {
+                for work in Open::of(connection, agent)?.stored {
+                    let mut given_up = work.clone();
+                    let ended = given_up.give_up(at);
+                    if given_up != work {
+                        swept.note(&given_up);
+                        put_work(connection, &given_up)?;
+                        put_executions(connection, ended.as_slice())?;
+                    }
+                }
+            }
+            Ok(swept)
+        })
+        .await
+    }
+
     async fn excuse(&self, downtime: Downtime) -> Outcome<()> {
         const SQL: &str = concat!(
             "SELECT ",
@@ -141,19 +171,8 @@ impl WorkQueue for SqliteStore {
         .await
     }
 
-    async fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> Outcome<Vec<Work>> {
-        const ALL: &str =
-            concat!("SELECT ", work_columns!(), " FROM work WHERE tenant = ?1 ORDER BY no DESC LIMIT ?2");
-        const OF_AGENT: &str = concat!(
-            "SELECT ",
-            work_columns!(),
-            " FROM work WHERE tenant = ?1 AND agent = ?3 ORDER BY no DESC LIMIT ?2"
-        );
-        self.read(move |connection| match agent {
-            Some(agent) => all(connection, OF_AGENT, params![tenant, limit, agent], work),
-            None => all(connection, ALL, params![tenant, limit], work),
-        })
-        .await
+    async fn work(&self, tenant: No, filter: WorkFilter) -> Outcome<Vec<Work>> {
+        self.read(move |connection| list(connection, tenant, &filter)).await
     }
 
     async fn work_named(&self, tenant: No, id: String) -> Outcome<Option<(Work, Vec<Execution>)>> {
@@ -199,6 +218,35 @@ impl Open {
         }
         put_executions(connection, ended)
     }
+}
+
+/// Hands over the open work of an agent.
+pub(crate) fn hand_over(
+    connection: &Connection,
+    agent: No,
+    delivery: Delivery,
+    at: DateTime<Utc>,
+) -> Done<HandedOver> {
+    let mut open = Open::of(connection, agent)?;
+    let handed_over = delivery.hand_over(&mut open.work, at);
+    open.put(connection, &handed_over.ended)?;
+    Ok(handed_over)
+}
+
+/// Takes what a host says of a command that it was given.
+pub(crate) fn tell_command(
+    connection: &Connection,
+    report: &HostReport,
+    host: No,
+    update: &CommandUpdate,
+) -> Done<Reported> {
+    const SQL: &str = concat!("SELECT ", work_columns!(), " FROM work WHERE no = ?1 AND tenant = ?2");
+    let Some(work) = first(connection, SQL, [update.no, report.tenant], work)? else {
+        return Ok(Reported::Unknown);
+    };
+    let word = report.word_of(host, &work, update);
+    let earlier = executions(connection, &work)?;
+    put_moved(connection, work.report(&earlier, &word))
 }
 
 fn find(connection: &Connection, tenant: No, id: &str) -> Done<Option<Work>> {
@@ -266,6 +314,63 @@ fn put_moved(connection: &Connection, moved: Moved) -> Done<Reported> {
     Ok(moved.outcome)
 }
 
+/// The work asked for, the latest first.
+fn list(connection: &Connection, tenant: No, filter: &WorkFilter) -> Done<Vec<Work>> {
+    // What is not asked for is left out of the question, so that an index answers the rest.
+    let mut sql = concat!("SELECT ", work_columns!(), " FROM work WHERE tenant = ?1").to_owned();
+    for (asked, condition) in [
+        (filter.agent.is_some(), " AND agent = ?2"),
+        (filter.vendor.is_some(), " AND (SELECT vendor FROM agents WHERE agents.no = work.agent) = ?3"),
+        (filter.state.is_some(), " AND state = ?4"),
+        (filter.before.is_some(), " AND no < ?5"),
+    ] {
+        if asked {
+            sql.push_str(condition);
+        }
+    }
+    sql.push_str(" ORDER BY no DESC LIMIT ?6");
+    let asked = params![
+        tenant,
+        filter.agent,
+        filter.vendor.map(Column),
+        filter.state.map(Column),
+        filter.before,
+        filter.limit
+    ];
+    all(connection, &sql, asked, work)
+}
+
+fn ask(connection: &Connection, work: NewWork, most: u32) -> Done<Asked> {
+    const LAST: &str = concat!("SELECT ", work_columns!(), " FROM work WHERE no = ?1 AND tenant = ?2");
+    let open =
+        "SELECT max(no), count(*) FROM work WHERE agent = ?1 AND state IN ('queued', 'delivered', 'running')";
+    let open: Option<(Option<No>, i64)> =
+        first(connection, open, [work.agent], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (last, open) = open.unwrap_or_default();
+    let last = match last {
+        Some(last) => first(connection, LAST, [last, work.tenant], self::work)?,
+        None => None,
+    };
+    if let Some(last) = last.filter(|last| work.repeats(last)) {
+        return Ok(Asked::Waiting(last));
+    }
+    if open >= i64::from(most) {
+        return Ok(Asked::Full);
+    }
+    Ok(match add(connection, work)? {
+        Queued::Now(work) => Asked::Now(work),
+        Queued::Before(work) | Queued::Conflict(work) => Asked::Waiting(work),
+    })
+}
+
+/// Calls off all open work of an agent.
+pub(crate) fn call_off_all(connection: &Connection, agent: No, at: DateTime<Utc>) -> Done<()> {
+    for work in Open::of(connection, agent)?.stored {
+        put_moved(connection, work.cancel(at))?;
+    }
+    Ok(())
+}
+
 fn add(connection: &Connection, work: NewWork) -> Done<Queued> {
     const BY_KEY: &str = concat!("SELECT ", work_columns!(), " FROM work WHERE agent = ?1 AND key = ?2");
     if known_agent(connection, work.agent)?.tenant != work.tenant {
@@ -318,7 +423,9 @@ fn put_work(connection: &Connection, work: &Work) -> Done<()> {
     connection
         .prepare_cached(
             "UPDATE work SET state = ?2, delivered_at = ?3, completed_at = ?4, updated_at = ?5, result = ?6,
-                 execution_number = ?7, acknowledged_at = ?8, deadline = ?9
+                 execution_number = ?7, acknowledged_at = ?8, deadline = ?9,
+                 payload = CASE WHEN ?10 AND instr(payload, ?11) > 0 THEN json_remove(payload, '$.' || ?11)
+                                ELSE payload END
              WHERE no = ?1",
         )?
         .execute(params![
@@ -331,6 +438,8 @@ fn put_work(connection: &Connection, work: &Work) -> Done<()> {
             work.execution_number,
             work.acknowledged_at.map(Column),
             work.deadline.map(Column),
+            !work.payload.contains_key(SECRETS),
+            SECRETS,
         ])?;
     Ok(())
 }

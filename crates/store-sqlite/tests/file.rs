@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use fleetwire_server_core::domain::{
     Annotation, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Kind, NewAgent,
-    NewImage, NewToken, NewWork, Recorded, Vendor, WorkState,
+    NewImage, NewToken, NewWork, Recorded, Vendor, WorkFilter, WorkState,
 };
 use fleetwire_server_core::events::{EventKind, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation};
@@ -64,8 +64,8 @@ fn token(max_uses: u32) -> NewToken {
         digest: Digest::of("t"),
         tenant: DEFAULT_TENANT,
         vendor: Vendor::Achilles,
-        expires_at: at(3600),
-        max_uses,
+        expires_at: Some(at(3600)),
+        max_uses: Some(max_uses),
         at: at(0),
     }
 }
@@ -83,7 +83,7 @@ fn newcomer(name: &str) -> Enrolment {
 async fn what_was_answered_is_there_after_a_restart() {
     let (_folder, path) = folder();
     let foundation = Foundation { rotation: [1; 32], signing: [2; 32], operator: Digest([3; 32]) };
-    let lease = |agent| LeaseRow { agent, last_seen: at(5), report: None };
+    let lease = |agent| LeaseRow { agent, last_seen: at(5), report: None, place: None };
 
     let store = open(&path);
     store.found(foundation.clone()).await.unwrap();
@@ -118,9 +118,12 @@ async fn what_was_answered_is_there_after_a_restart() {
     let bound =
         Credential { tenant: 1, vendor: Vendor::Achilles, agent: Some(enrolled.no), candidate: false };
     assert_eq!(store.credential(Digest::of("b")).await.unwrap(), Some(bound));
-    assert_eq!(store.enroll(newcomer("c")).await.unwrap(), Enrolled::Refused);
-    assert_eq!(store.enroll(newcomer("d")).await.unwrap(), Enrolled::Refused);
-    assert_eq!(store.work(DEFAULT_TENANT, None, 9).await.unwrap(), delivered);
+    assert_eq!(store.enroll(newcomer("c")).await.unwrap(), Enrolled::UsedUp(at(0)));
+    assert_eq!(store.enroll(newcomer("d")).await.unwrap(), Enrolled::UsedUp(at(0)));
+    assert_eq!(
+        store.work(DEFAULT_TENANT, WorkFilter { limit: 9, ..WorkFilter::default() }).await.unwrap(),
+        delivered
+    );
     assert_eq!(delivered[0].state, WorkState::Delivered);
     store.close().unwrap();
 }
@@ -165,7 +168,7 @@ fn reopening_runs_no_step_again() {
         (value("user_version"), value("schema_version"))
     };
     let before = schema();
-    assert_eq!(before.0, 3);
+    assert_eq!(before.0, 9);
     open(&path).close().unwrap();
     open(&path).close().unwrap();
     assert_eq!(schema(), before);
@@ -339,7 +342,7 @@ async fn tasks_that_enrol_at_once_share_the_uses_of_a_token() {
     for task in tasks {
         match task.await.unwrap() {
             Enrolled::New(_) => enrolled += 1,
-            other => assert_eq!(other, Enrolled::Refused),
+            other => assert_eq!(other, Enrolled::UsedUp(at(0))),
         }
     }
     assert_eq!((enrolled, store.tokens(DEFAULT_TENANT).await.unwrap()[0].uses), (40, 40));

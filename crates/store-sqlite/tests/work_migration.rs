@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use fleetwire_server_core::domain::{DEFAULT_TENANT, Delivery, WorkState};
+use fleetwire_server_core::domain::{DEFAULT_TENANT, Delivery, WorkFilter, WorkState};
 use fleetwire_server_core::store::{Directory, WorkQueue};
 use fleetwire_store_sqlite::SqliteStore;
 use rusqlite::Connection;
@@ -35,7 +35,7 @@ async fn work_of_the_first_version_is_at_its_first_execution_and_expires_as_befo
 
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.agent(1).await.unwrap().unwrap().desired_at, Some(at(7000)));
-    for work in store.work(DEFAULT_TENANT, None, 9).await.unwrap() {
+    for work in store.work(DEFAULT_TENANT, WorkFilter { limit: 9, ..WorkFilter::default() }).await.unwrap() {
         assert_eq!((work.execution_number, work.max_retries, work.timeout), (1, 0, None));
         assert_eq!((work.key, work.not_before, work.deadline), (None, None, None));
     }

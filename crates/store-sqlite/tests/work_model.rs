@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fleetwire_server_core::domain::{
-    DEFAULT_TENANT, Delivery, Kind, NewAgent, NewWork, No, Queued, Reported, Vendor, WorkEvent, WorkReport,
-    WorkState,
+    DEFAULT_TENANT, Delivery, Kind, NewAgent, NewWork, No, Queued, Reported, Vendor, WorkEvent, WorkFilter,
+    WorkReport, WorkState,
 };
 use fleetwire_server_core::store::{MemoryStore, Store};
 use fleetwire_store_sqlite::SqliteStore;
@@ -210,6 +210,7 @@ async fn run<S: Store>(store: &S, ops: &[Op]) {
                     tenant: DEFAULT_TENANT,
                     agent,
                     event: *event,
+                    step: None,
                     result: Some(json!({})),
                     findings: Vec::new(),
                     at: at(now),
@@ -250,7 +251,8 @@ async fn run<S: Store>(store: &S, ops: &[Op]) {
             }
             ended.extend((before.number..work.number).map(|number| (place, number)));
         }
-        let mut stored = store.work(DEFAULT_TENANT, None, 1000).await.unwrap();
+        let mut stored =
+            store.work(DEFAULT_TENANT, WorkFilter { limit: 1000, ..WorkFilter::default() }).await.unwrap();
         stored.reverse();
         assert_eq!(stored.len(), model.len());
         for (mut work, expected) in stored.into_iter().zip(&model) {

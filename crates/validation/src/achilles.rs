@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use fleetwire_protocol::Call;
-use fleetwire_protocol::achilles::{CheckUpdate, Enroll, Heartbeat, PollTasks, ReportResult};
+use fleetwire_protocol::achilles::{
+    CheckUpdate, DownloadBinary, DownloadUpdate, Enroll, Heartbeat, PollTasks, ReportResult, ReportStatus,
+    Version,
+};
 
 use crate::report::Report;
 use crate::rule::house;
@@ -87,7 +90,20 @@ rules! {
             Emit, SUMS;
     }
 
+    ReportStatus, "achilles.report_status" {
+        // The one list of words that is closed: the word drives the task (PA-5).
+        "status.words": "/status"
+            => (.status), Words("pending, assigned, downloading, executing, completed, failed, expired"), Both,
+            SCHEMAS;
+    }
+
+    Version, "achilles.version" {}
+
     CheckUpdate, "achilles.check_update" {}
+
+    DownloadUpdate, "achilles.download_update" {}
+
+    DownloadBinary, "achilles.download_binary" {}
 }
 
 fn timestamp_is_a_time(call: &Call<Heartbeat>, context: &Context, side: Side, report: &mut Report<'_>) {

@@ -8,7 +8,7 @@
 //! ```
 
 use fleetwire_protocol::Call;
-use fleetwire_protocol::acusight::{Checkin, NotifyImage};
+use fleetwire_protocol::acusight::{Checkin, DeviceCheckin, DeviceSelf, NotifyImage, Provision};
 
 use crate::report::Report;
 use crate::rule::{BOUNDED, house};
@@ -19,6 +19,7 @@ use crate::{Context, How, Origin, Side};
 const EDGE_TOLERANCE: f64 = 1e-6;
 
 const NAMED: Origin = house("an empty name identifies nothing");
+const KEPT: Origin = house("what is kept of a device for ever is short");
 const ONE_PIXEL: Origin = house("an image has at least one pixel");
 const OTHER_SHAPE: Origin = house("the two shapes of an annotation mean the same box (AC-5)");
 const SOURCE_SHAPE: Origin = house("the source's operation knows only its own shape of an annotation (AC-5)");
@@ -44,6 +45,30 @@ rules! {
         "pending_requests.payload.max_bytes": "/pending_requests/*/payload"
             => (.pending_requests[*].payload?), MaxBytes, Both, BOUNDED;
     }
+
+    Provision, "acusight.provision" {
+        "device_info.device_id.min_length": "/device_info/device_id"
+            => (.device_info.device_id), MinLength(1), Both, NAMED;
+        "device_info.device_id.max_length": "/device_info/device_id"
+            => (.device_info.device_id), MaxLength(255), Both, KEPT;
+        "device_info.name.max_length": "/device_info/name"
+            => (.device_info.name?), MaxLength(255), Both, KEPT;
+        "device_info.agent_version.max_length": "/device_info/agent_version"
+            => (.device_info.agent_version?), MaxLength(255), Both, KEPT;
+        "device_info.ip_address.max_length": "/device_info/ip_address"
+            => (.device_info.ip_address?), MaxLength(255), Both, KEPT;
+        "device_info.max_members": "/device_info" => (.device_info.extra), MaxOpenMembers, Both, BOUNDED;
+        "device_info.max_depth": "/device_info" => (.device_info.extra), MaxDepth, Both, BOUNDED;
+        "device_info.max_bytes": "/device_info" => (.device_info.extra), MaxBytes, Both, BOUNDED;
+    }
+
+    DeviceCheckin, "acusight.device_checkin" {
+        "metrics.max_members": "/metrics" => (.metrics?), MaxMembers, Both, BOUNDED;
+        "metrics.max_depth": "/metrics" => (.metrics?), MaxDepth, Both, BOUNDED;
+        "metrics.max_bytes": "/metrics" => (.metrics?), MaxBytes, Both, BOUNDED;
+    }
+
+    DeviceSelf, "acusight.device_self" {}
 
     NotifyImage, "acusight.notify_image" {
         "device_id.min_length": "/device_id" => (.device_id), MinLength(1), Emit, NAMED;

@@ -1,5 +1,5 @@
 use fleetwire_protocol::Call;
-use fleetwire_protocol::agentmc::{Fingerprint, Heartbeat};
+use fleetwire_protocol::agentmc::{Fingerprint, Heartbeat, Instructions};
 
 use crate::report::Report;
 use crate::rule::{BOUNDED, house};
@@ -208,6 +208,8 @@ rules! {
         "host_runtime_updates.result.max_bytes": "/host_runtime_updates/*/result"
             => (.host_runtime_updates[*].result?), MaxBytes, Both, BOUNDED;
     }
+
+    Instructions, "agentmc.instructions" {}
 }
 
 /// The header's fingerprint where it counts: a server ignores it beside one in the body (AM-19), a client

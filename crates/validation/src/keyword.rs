@@ -29,6 +29,8 @@ pub enum Keyword {
     MaxLength(usize),
     /// A text of one or more characters of a class: `^[…]+$` with single characters and ranges in it.
     Pattern(&'static str),
+    /// One of a closed list of words of ASCII letters and `_`, with a comma and a space between two.
+    Words(&'static str),
     /// The text of an IPv4 or IPv6 address.
     Ip,
     /// The text of a UUID: five groups of hexadecimal digits, 8-4-4-4-12.
@@ -70,6 +72,7 @@ impl Keyword {
             Self::MinLength(_) => "min_length",
             Self::MaxLength(_) => "max_length",
             Self::Pattern(_) => "pattern",
+            Self::Words(_) => "words",
             Self::Ip => "ip",
             Self::Uuid => "uuid",
             Self::Time => "time",
@@ -101,6 +104,7 @@ impl Keyword {
             Self::MinLength(min) => json!({ "minLength": min }),
             Self::MaxLength(max) => json!({ "maxLength": max }),
             Self::Pattern(pattern) => json!({ "pattern": pattern }),
+            Self::Words(words) => json!({ "enum": words.split(", ").collect::<Vec<_>>() }),
             Self::Ip => json!({ "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] }),
             Self::Uuid => json!({ "format": "uuid" }),
             Self::Items(exactly) => json!({ "minItems": exactly, "maxItems": exactly }),
@@ -128,6 +132,7 @@ impl Keyword {
             Self::MinLength(_)
             | Self::MaxLength(_)
             | Self::Pattern(_)
+            | Self::Words(_)
             | Self::Ip
             | Self::Uuid
             | Self::Time

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use fleetwire_protocol::wire::{FreeMap, Number, TextOr, Timestamp};
-use fleetwire_protocol::{achilles, acusight, agentmc};
+use fleetwire_protocol::{achilles, acusight, agentmc, zstack};
 use serde_json::Value;
 
 use crate::redact;
@@ -39,6 +39,8 @@ text! {
     achilles::EnrollmentToken: expose;
     achilles::Os: as_str;
     achilles::TaskId: as_str;
+    achilles::TaskStatus: as_str;
+    zstack::AgentUuid: as_str;
 }
 
 impl<T> Text for TextOr<T> {
@@ -240,6 +242,11 @@ pub(crate) fn max_length(value: &impl Text, max: usize) -> Option<String> {
 
 pub(crate) fn pattern(value: &impl Text, class: Class) -> Option<String> {
     (!class.fills(value.text()?)).then(String::new)
+}
+
+pub(crate) fn words(value: &impl Text, words: &str) -> Option<String> {
+    let text = value.text()?;
+    (!words.split(", ").any(|word| word == text)).then(|| not_text(text))
 }
 
 pub(crate) fn ip(value: &impl Text) -> Option<String> {

@@ -119,6 +119,7 @@ macro_rules! rules {
     (@statement [MinLength($min:literal)]) => { concat!("must have at least ", $min, " characters") };
     (@statement [MaxLength($max:literal)]) => { concat!("must have at most ", $max, " characters") };
     (@statement [Pattern($pattern:literal)]) => { concat!("must match ", $pattern) };
+    (@statement [Words($words:literal)]) => { concat!("must be one of ", $words) };
     (@statement [Ip]) => { "must be an IPv4 or IPv6 address" };
     (@statement [Uuid]) => { "must be a UUID" };
     (@statement [Time]) => { "must be a time as RFC 3339 writes it" };
@@ -176,6 +177,7 @@ macro_rules! rules {
     (@test [Pattern($pattern:literal)], $value:expr) => {
         $crate::measure::pattern($value, const { $crate::measure::Class::of($pattern) })
     };
+    (@test [Words($words:literal)], $value:expr) => { $crate::measure::words($value, $words) };
     (@test [Ip], $value:expr) => { $crate::measure::ip($value) };
     (@test [Uuid], $value:expr) => { $crate::measure::uuid($value) };
     (@test [Time], $value:expr) => { $crate::measure::time($value) };

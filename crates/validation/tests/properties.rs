@@ -106,9 +106,13 @@ fn seen<E: Drawable>(sent: &Sent) -> Option<Violations> {
         let value = HeaderValue::from_str(value).unwrap();
         headers.insert(HeaderName::try_from(param.name).unwrap(), value);
     }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (param, value) in sent.params.iter().filter(|(param, _)| param.place == ParamPlace::Query) {
+        query.append_pair(param.name, value);
+    }
     let raw = Raw {
         segment: &|name| of(name).map(|(_, value)| value.as_str()),
-        query: None,
+        query: Some(&query.finish()),
         headers: &headers,
         body: &sent.bytes(),
     };

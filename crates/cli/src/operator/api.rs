@@ -9,6 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::files::{FileBody, Upload};
+
 /// Everything but the unreserved characters.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -65,7 +67,26 @@ impl<T: Transport> Api<T> {
         self.exchange(method, path, "", body).await
     }
 
-    async fn exchange(&self, method: Method, path: &[&str], query: &str, body: Bytes) -> Result<Value> {
+    /// Has something taken away; `how` becomes the query.
+    pub(super) async fn delete(&self, path: &[&str], how: &impl Serialize) -> Result<Value> {
+        self.exchange(Method::DELETE, path, &query(how)?, Bytes::new()).await
+    }
+
+    /// Brings a file; `wish` becomes the query.
+    pub(super) async fn upload(&self, path: &[&str], wish: &impl Serialize, file: FileBody) -> Result<Value>
+    where
+        T: Upload,
+    {
+        let request = Request::post(self.uri(path, &query(wish)?)?)
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/octet-stream");
+        let request = request.body(file).context("the request cannot be written")?;
+        self.answer(self.transport.upload(request).await, true)
+    }
+
+    /// The address of something.
+    fn uri(&self, path: &[&str], query: &str) -> Result<String> {
         let mut uri = format!("{}/control/v1", self.server);
         for segment in path {
             // Escaped or not, such a segment would be taken for a step up.
@@ -76,6 +97,11 @@ impl<T: Transport> Api<T> {
             uri.extend(utf8_percent_encode(segment, ESCAPED));
         }
         uri.push_str(query);
+        Ok(uri)
+    }
+
+    async fn exchange(&self, method: Method, path: &[&str], query: &str, body: Bytes) -> Result<Value> {
+        let uri = self.uri(path, query)?;
         let changes = method != Method::GET;
         let mut request = Request::builder()
             .method(method)
@@ -86,7 +112,11 @@ impl<T: Transport> Api<T> {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let request = request.body(body).context("the request cannot be written")?;
-        match self.transport.exchange(request).await {
+        self.answer(self.transport.exchange(request).await, changes)
+    }
+
+    fn answer(&self, outcome: Result<Response<Bytes>, T::Error>, changes: bool) -> Result<Value> {
+        match outcome {
             Ok(response) => self.read(&response),
             Err(error) if !error.may_have_arrived() => {
                 let hint = format!("is `fleetwire serve` running at {}?", self.server);

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
+use fleetwire_server::control::Bound;
 use fleetwire_server_core::domain::Vendor;
 use fleetwire_server_core::keys::hex;
 use ring::digest;
@@ -62,6 +63,19 @@ pub(super) fn duration(text: &str) -> Result<u64, String> {
         rest = &unit[1..];
     }
     if seconds == 0 { Err(FORM.to_owned()) } else { Ok(seconds) }
+}
+
+/// How long a token lives: a time, or `never` if no time is to end it.
+pub(super) fn lifetime(text: &str) -> Result<Bound<u64>, String> {
+    if text == "never" { Ok(Bound::Lifted) } else { duration(text).map(Bound::Of) }
+}
+
+/// How many agents a token makes: a number, or `unlimited`.
+pub(super) fn uses(text: &str) -> Result<Bound<u32>, String> {
+    if text == "unlimited" {
+        return Ok(Bound::Lifted);
+    }
+    text.parse().map(Bound::Of).map_err(|_| "must be a number, or `unlimited`".to_owned())
 }
 
 /// A JSON object, or `@FILE` that holds one.

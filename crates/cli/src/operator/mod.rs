@@ -1,30 +1,38 @@
-//! `fleetwire devices`, `work`, `events`, `results`, `tokens`, `keys`, `models` and `releases`: an operator's commands, done over the
+//! `fleetwire devices`, `work`, `events`, `results`, `instructions`, `tokens`, `keys`, `models`, `binaries` and `releases`: an operator's commands, done over the
 //! control API of a server.
 
 mod api;
 mod arguments;
+mod batches;
 mod events;
+mod files;
+mod history;
+mod instructions;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use fleetwire_client::{ReqwestTransport, Transport};
 use fleetwire_server::control::{
-    AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, ModelBody, NewAgentBody, NewKeyBody,
-    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, ResultFilter,
-    ResultList, TokenCreated, TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
+    AgentBody, AgentCreated, AgentFilter, AgentList, Bound, HistoryQuery, KeyBody, NewAgentBody, NewKeyBody,
+    NewTokenBody, NewWorkBody, ResultFilter, ResultList, TokenCreated, TokenList, WantedModelBody, WorkBody,
+    WorkFilter, WorkList, WorkReportBody, WorkReported,
 };
+use fleetwire_server_core::domain::WorkState;
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use api::Api;
+use batches::BatchesCommand;
 use events::EventsCommand;
+use files::{BinariesCommand, ModelsCommand, ReleasesCommand, Upload};
+use instructions::InstructionsCommand;
 
-use arguments::{Pair, digest_file, duration, object, pair, vendor};
+use arguments::{Pair, duration, lifetime, object, pair, uses, vendor};
 
 use crate::table::{self, Table};
 
@@ -59,6 +67,20 @@ pub(crate) enum OperatorCommand {
         #[command(flatten)]
         events: EventsCommand,
     },
+    /// Set and see the files that agents are to work by.
+    Instructions {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: InstructionsCommand,
+    },
+    /// See and close the batches that devices' images are gathered in.
+    Batches {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: BatchesCommand,
+    },
     /// Make, see and revoke enrolment tokens.
     Tokens {
         #[command(flatten)]
@@ -73,14 +95,21 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Register the models that devices run.
+    /// Bring or register the models that devices run.
     Models {
         #[command(flatten)]
         connection: Connection,
         #[command(subcommand)]
         command: ModelsCommand,
     },
-    /// Register the releases that agents change to.
+    /// Bring the binaries that tasks have agents run.
+    Binaries {
+        #[command(flatten)]
+        connection: Connection,
+        #[command(subcommand)]
+        command: BinariesCommand,
+    },
+    /// Bring or register the releases that agents change to, and keep the keys that sign them.
     Releases {
         #[command(flatten)]
         connection: Connection,
@@ -165,8 +194,24 @@ pub(crate) enum DevicesCommand {
     },
     /// Show one with all that it last said.
     Show(Named),
+    /// Show what one has reported over time.
+    History {
+        #[command(flatten)]
+        device: Named,
+        /// Only since this time, such as 2026-03-01T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+    },
     /// Offer one a new key; the old one stays good until the new one has been used.
     RotateKey(Named),
+    /// Shut one out until it is enabled; it keeps its keys and its work.
+    Disable(Named),
+    /// Let one in again that was shut out.
+    Enable(Named),
+    /// Send one away for good: its keys end and its open work is called off.
+    Decommission(Named),
+    /// End every key of one and print another, once; it is locked out until you bring it that one.
+    RevokeKeys(Named),
     /// Say which model one is to run.
     Model {
         #[command(flatten)]
@@ -198,12 +243,18 @@ impl Named {
 pub(crate) enum WorkCommand {
     /// List it, the latest first.
     List {
-        /// The vendor of the agent
-        #[arg(long, value_parser = vendor(), requires = "agent")]
+        /// Only that of a vendor's agents
+        #[arg(long, value_parser = vendor())]
         vendor: Option<String>,
         /// Only that of an agent
         #[arg(long, value_name = "ID", requires = "vendor")]
         agent: Option<String>,
+        /// Only that which is in a state: queued is what waits
+        #[arg(long, value_parser = PossibleValuesParser::new(WorkState::ALL.map(WorkState::as_str)))]
+        state: Option<String>,
+        /// Only that with a lower number: the next page after the one that ended there
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<i64>,
         /// How many at most
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
@@ -218,6 +269,21 @@ pub(crate) enum WorkCommand {
         /// Its id, as listed
         id: String,
     },
+    /// Say how far a piece is that you do in its agent's place, where agents cannot be told of it by the server.
+    Report {
+        /// Its id, as listed
+        id: String,
+        /// What has happened: acknowledge takes it, start says that it was begun, succeed and fail end it
+        #[arg(long, value_parser = ["acknowledge", "start", "succeed", "fail"])]
+        state: String,
+        /// What came of it, with succeed and fail: a JSON object, or @FILE that holds one; a text `error` in it is told
+        /// to those who asked
+        #[arg(long, value_name = "JSON", value_parser = object)]
+        result: Option<Map<String, Value>>,
+        /// Which execution it speaks of [default: the latest]
+        #[arg(long, value_name = "NUMBER")]
+        execution: Option<u32>,
+    },
     /// Give an agent something to do.
     #[command(alias = "queue")]
     Add {
@@ -229,14 +295,13 @@ pub(crate) enum WorkCommand {
         /// The particulars: a JSON object, or @FILE that holds one
         #[arg(long, value_name = "JSON", value_parser = object, default_value = "{}")]
         payload: Map<String, Value>,
-        /// How urgent it is: higher is sooner
+        /// How urgent it is: higher is sooner [default: what the vendor's servers take, or 0]
         #[arg(
             long,
-            default_value_t = 0,
             allow_negative_numbers = true,
             value_parser = clap::value_parser!(i64).range(-1000..=1000)
         )]
-        priority: i64,
+        priority: Option<i64>,
         /// What you call it: asked again with the same key, it is made once
         #[arg(long)]
         key: Option<String>,
@@ -286,12 +351,13 @@ pub(crate) enum TokensCommand {
         /// Whose dialect is spoken
         #[arg(value_parser = vendor())]
         vendor: String,
-        /// How long it lives, such as 90s, 30m, 24h or 7d
-        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
-        ttl: u64,
-        /// How many agents may enrol with it
-        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-        max_uses: u32,
+        /// How long it lives, such as 90s, 30m, 24h or 7d, or `never` if no time is to end it [default: 30d for acusight,
+        /// else 24h]
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
+        ttl: Option<Bound<u64>>,
+        /// How many agents may enrol with it, or `unlimited` [default: unlimited for acusight, else 1]
+        #[arg(long, value_name = "NUMBER", value_parser = uses)]
+        max_uses: Option<Bound<u32>>,
     },
     /// List them, the latest first.
     List,
@@ -311,62 +377,6 @@ pub(crate) enum KeysCommand {
         #[arg(value_parser = vendor())]
         vendor: String,
     },
-}
-
-/// What is wanted of models.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelsCommand {
-    /// Register one.
-    #[command(disable_version_flag = true)]
-    Add {
-        /// Its name
-        #[arg(long)]
-        name: String,
-        /// Its version
-        #[arg(long)]
-        version: String,
-        /// Where devices fetch its file
-        #[arg(long)]
-        url: String,
-        /// Its id; made up if there is none
-        #[arg(long)]
-        id: Option<String>,
-        /// The ending of its file, such as onnx
-        #[arg(long, value_name = "EXT")]
-        file_ext: Option<String>,
-        /// The names of its classes, as JSON
-        #[arg(long, value_name = "JSON")]
-        label_map: Option<String>,
-    },
-}
-
-/// What is wanted of releases.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReleasesCommand {
-    /// Have a file signed and offered to agents. The file is only read; agents fetch it from --url.
-    #[command(disable_version_flag = true)]
-    Add {
-        /// The version
-        #[arg(long)]
-        version: String,
-        /// The operating system that it runs on, such as linux
-        #[arg(long)]
-        os: String,
-        /// The architecture that it runs on, such as amd64
-        #[arg(long)]
-        arch: String,
-        /// The file
-        #[arg(long, value_name = "PATH")]
-        file: PathBuf,
-        /// Where agents fetch it
-        #[arg(long)]
-        url: String,
-        /// Agents must change to it
-        #[arg(long)]
-        mandatory: bool,
-    },
-    /// Print the public key that checks the signatures of releases.
-    Key,
 }
 
 /// Bytes that an answer may have: a list of some hundred thousand agents.
@@ -409,15 +419,18 @@ impl OperatorCommand {
             | Self::Work { connection, .. }
             | Self::Events { connection, .. }
             | Self::Results { connection, .. }
+            | Self::Instructions { connection, .. }
+            | Self::Batches { connection, .. }
             | Self::Tokens { connection, .. }
             | Self::Keys { connection, .. }
             | Self::Models { connection, .. }
+            | Self::Binaries { connection, .. }
             | Self::Releases { connection, .. } => connection,
         }
     }
 
     /// Asks the server and gives what is to be printed.
-    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
+    async fn ask<T: Upload>(self, api: &Api<T>, form: Form) -> Result<String> {
         match self {
             Self::Devices { command, .. } => command.ask(api, form).await,
             Self::Work { command, .. } => command.ask(api, form).await,
@@ -427,9 +440,12 @@ impl OperatorCommand {
                 Ok(String::from_utf8(lines)?)
             }
             Self::Results { command, .. } => command.ask(api, form).await,
+            Self::Instructions { command, .. } => command.ask(api, form).await,
+            Self::Batches { command, .. } => command.ask(api, form).await,
             Self::Tokens { command, .. } => command.ask(api, form).await,
             Self::Keys { command, .. } => command.ask(api, form).await,
             Self::Models { command, .. } => command.ask(api, form).await,
+            Self::Binaries { command, .. } => command.ask(api, form).await,
             Self::Releases { command, .. } => command.ask(api, form).await,
         }
     }
@@ -469,9 +485,10 @@ impl Form {
 impl DevicesCommand {
     async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
         match self {
-            Self::List { vendor, status } => {
-                form.show(api.get(&["agents"], &AgentFilter { vendor, status }).await?, agents)
-            }
+            Self::List { vendor, status } => form.show(
+                every_agent(api, AgentFilter { vendor, status, after: None, limit: None }).await?,
+                agents,
+            ),
             Self::Add { vendor, kind, number, id, name, labels, facts } => {
                 let facts = facts.into_iter().map(Pair::with_json_value).collect();
                 let labels = labels.into_iter().map(|Pair(name, value)| (name, value)).collect();
@@ -485,12 +502,29 @@ impl DevicesCommand {
             Self::Show(device) => {
                 form.show(api.get(&device.path(&[]), &()).await?, |body: AgentBody| agent(&body))
             }
+            Self::History { device, since } => {
+                let answer = api.get(&device.path(&["history"]), &HistoryQuery { since }).await?;
+                form.show(answer, history::history)
+            }
             Self::RotateKey(device) => {
                 let answer = api.send(Method::POST, &device.path(&["rotate-key"]), &()).await?;
                 form.show(answer, |body: AgentBody| {
                     let name = table::line(&body.name);
                     format!(
                         "{name} is offered a new key; its old one stays good until it uses the new one.\n"
+                    )
+                })
+            }
+            Self::Disable(device) => stand(api, form, &device, "disable").await,
+            Self::Enable(device) => stand(api, form, &device, "enable").await,
+            Self::Decommission(device) => stand(api, form, &device, "decommission").await,
+            Self::RevokeKeys(device) => {
+                let answer = api.send(Method::POST, &device.path(&["revoke-keys"]), &()).await?;
+                form.show(answer, |made: AgentCreated| {
+                    let name = table::line(&made.agent.name);
+                    let key = table::pairs(&[("key", made.key.reveal())]);
+                    format!(
+                        "Every key of {name} has ended, and this one is good instead.\n{key}\n{SHOWN_ONCE}\n"
                     )
                 })
             }
@@ -506,11 +540,38 @@ impl DevicesCommand {
     }
 }
 
+/// Has a device stand otherwise, and says how it stands.
+async fn stand<T: Transport>(api: &Api<T>, form: Form, device: &Named, turn: &str) -> Result<String> {
+    let answer = api.send(Method::POST, &device.path(&[turn]), &()).await?;
+    form.show(answer, |body: AgentBody| {
+        format!("{} is {}.\n", table::line(&body.name), table::line(&body.standing))
+    })
+}
+
+/// All agents, page by page, as if they had come in one.
+async fn every_agent<T: Transport>(api: &Api<T>, mut filter: AgentFilter) -> Result<Value> {
+    filter.limit = Some(AGENTS_AT_ONCE);
+    let mut answer = api.get(&["agents"], &filter).await?;
+    while let Some(next) = answer.get("next").and_then(Value::as_i64) {
+        filter.after = Some(next);
+        let mut page = api.get(&["agents"], &filter).await?;
+        if let (Some(Value::Array(all)), Some(Value::Array(more))) =
+            (answer.get_mut("agents"), page.get_mut("agents"))
+        {
+            all.append(more);
+        }
+        // A page that leads no further is the last one, whatever it says.
+        let further = page.get("next").filter(|further| further.as_i64().is_some_and(|no| no > next));
+        answer["next"] = further.cloned().unwrap_or_default();
+    }
+    Ok(answer)
+}
+
 impl WorkCommand {
     async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
         match self {
-            Self::List { vendor, agent, limit } => {
-                let filter = WorkFilter { vendor, agent, limit: Some(limit) };
+            Self::List { vendor, agent, state, before, limit } => {
+                let filter = WorkFilter { vendor, agent, state, before, limit: Some(limit) };
                 form.show(api.get(&["work"], &filter).await?, works)
             }
             Self::Show { id } => {
@@ -520,6 +581,15 @@ impl WorkCommand {
                 let answer = api.send(Method::POST, &["work", &id, "cancel"], &()).await?;
                 form.show(answer, |work: WorkBody| {
                     format!("{} is {}.\n", table::line(&work.id), table::line(&work.state))
+                })
+            }
+            Self::Report { id, state, result, execution: execution_number } => {
+                let body = WorkReportBody { state, execution_number, result: result.map(Value::Object) };
+                let answer = api.send(Method::POST, &["work", &id, "report"], &body).await?;
+                form.show(answer, |WorkReported { changed, work }: WorkReported| {
+                    let already = if changed { "" } else { " already" };
+                    let (id, state) = (table::line(&work.id), table::line(&work.state));
+                    format!("{id} is {state}{already}, in execution {}.\n", work.execution_number)
                 })
             }
             Self::Add {
@@ -544,7 +614,7 @@ impl WorkCommand {
                     max_retries,
                 };
                 let answer = api.send(Method::POST, &agent.path(&["work"]), &body).await?;
-                form.show(answer, |work: WorkBody| works(WorkList { work: vec![work] }))
+                form.show(answer, |work: WorkBody| works(WorkList { work: vec![work], next: None }))
             }
         }
     }
@@ -562,14 +632,18 @@ impl TokensCommand {
     async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
         match self {
             Self::Create { vendor, ttl, max_uses } => {
-                let body = NewTokenBody { vendor, ttl_seconds: ttl, max_uses };
+                let body = NewTokenBody {
+                    vendor,
+                    ttl_seconds: ttl.unwrap_or_default(),
+                    max_uses: max_uses.unwrap_or_default(),
+                };
                 let answer = api.send(Method::POST, &["tokens"], &body).await?;
                 form.show(answer, |made: TokenCreated| {
                     let lines = table::pairs(&[
                         ("id", &made.id),
                         ("vendor", &made.vendor),
-                        ("expires", &made.expires_at),
-                        ("uses", &format!("0 of {}", made.max_uses)),
+                        ("expires", made.expires_at.as_deref().unwrap_or("never")),
+                        ("uses", &uses_of(0, made.max_uses)),
                         ("token", made.token.reveal()),
                     ]);
                     format!("{lines}\n{SHOWN_ONCE}\n")
@@ -600,52 +674,8 @@ impl KeysCommand {
     }
 }
 
-impl ModelsCommand {
-    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
-        let Self::Add { name, version, url, id, file_ext, label_map } = self;
-        let body = NewModelBody { id, name, version, download_url: url, file_ext, label_map };
-        let answer = api.send(Method::POST, &["models"], &body).await?;
-        form.show(answer, |model: ModelBody| {
-            table::pairs(&[
-                ("id", &model.id),
-                ("name", &model.name),
-                ("version", &model.version),
-                ("url", &model.download_url),
-            ])
-        })
-    }
-}
-
-impl ReleasesCommand {
-    async fn ask<T: Transport>(self, api: &Api<T>, form: Form) -> Result<String> {
-        match self {
-            Self::Add { version, os, arch, file, url, mandatory } => {
-                let (sha256, size) =
-                    digest_file(&file).with_context(|| format!("cannot read {}", file.display()))?;
-                let body = NewReleaseBody { version, os, arch, sha256, size, download_url: url, mandatory };
-                let answer = api.send(Method::POST, &["releases"], &body).await?;
-                form.show(answer, |release: ReleaseBody| {
-                    table::pairs(&[
-                        ("version", &release.version),
-                        ("os", &release.os),
-                        ("arch", &release.arch),
-                        ("size", &release.size.to_string()),
-                        ("sha256", &release.sha256),
-                        ("signature", &release.signature),
-                        ("url", &release.download_url),
-                        ("mandatory", yes_or_no(release.mandatory)),
-                    ])
-                })
-            }
-            Self::Key => {
-                let answer = api.get(&["release-key"], &()).await?;
-                form.show(answer, |key: ReleaseKeyBody| {
-                    table::pairs(&[("algorithm", &key.algorithm), ("public key", &key.public_key)])
-                })
-            }
-        }
-    }
-}
+/// Agents that are asked for at a time.
+const AGENTS_AT_ONCE: u32 = 1000;
 
 const SHOWN_ONCE: &str = "Keep it: it is shown this once.";
 
@@ -666,7 +696,7 @@ fn agents(list: AgentList) -> String {
             &agent.kind,
             &agent.id,
             &agent.name,
-            if agent.disabled { "disabled" } else { &agent.status },
+            if agent.disabled { &agent.standing } else { &agent.status },
             or_dash(agent.last_seen.as_deref()),
             or_dash(agent.version.as_deref()),
         ]);
@@ -689,7 +719,7 @@ fn agent(agent: &AgentBody) -> String {
         ("current model", or_dash(agent.current_model.as_deref())),
         ("desired model", or_dash(agent.desired_model.as_deref())),
         ("rotating", yes_or_no(agent.rotating)),
-        ("disabled", yes_or_no(agent.disabled)),
+        ("standing", &agent.standing),
         ("created", &agent.created_at),
         ("updated", &agent.updated_at),
     ]);
@@ -726,7 +756,11 @@ fn works(list: WorkList) -> String {
             &work.created_at,
         ]);
     }
-    table.finish("No work. `fleetwire work add` gives an agent some.")
+    let mut text = table.finish("No work. `fleetwire work add` gives an agent some.");
+    if let Some(next) = list.next {
+        text.push_str(&format!("There are more: --before {next}\n"));
+    }
+    text
 }
 
 fn piece_of_work(work: &WorkBody) -> String {
@@ -789,14 +823,19 @@ fn results(list: ResultList) -> String {
     text
 }
 
+/// How many of its uses a token has had.
+fn uses_of(uses: u32, most: Option<u32>) -> String {
+    most.map_or_else(|| format!("{uses} of any"), |most| format!("{uses} of {most}"))
+}
+
 fn tokens(list: TokenList) -> String {
     let mut table = Table::new(["ID", "VENDOR", "USES", "EXPIRES", "REVOKED"]);
     for token in list.tokens {
         table.row([
             &token.id,
             &token.vendor,
-            &format!("{} of {}", token.uses, token.max_uses),
-            &token.expires_at,
+            &uses_of(token.uses, token.max_uses),
+            token.expires_at.as_deref().unwrap_or("never"),
             yes_or_no(token.revoked),
         ]);
     }

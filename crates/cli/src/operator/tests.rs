@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeZone, Utc};
 use clap::{CommandFactory, Parser};
 use fleetwire_client::TransportError;
-use fleetwire_server::SystemEntropy;
+use fleetwire_server::{ObjectLimits, Objects, SystemEntropy};
 use fleetwire_server_core::store::MemoryStore;
 use fleetwire_server_core::{Clock, Config, Core};
 use http::{Request, Response, StatusCode, header};
@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use tower::ServiceExt;
 
+use super::files::FileBody;
 use super::*;
 
 /// As in `main.rs`: the version flag goes down to every command.
@@ -82,37 +83,70 @@ where
     }
 }
 
+impl<F> Upload for Canned<F>
+where
+    F: Fn(Request<Bytes>) -> Result<Response<Bytes>, Broken> + Send + Sync + 'static,
+{
+    async fn upload(&self, request: Request<FileBody>) -> Result<Response<Bytes>, Broken> {
+        self.exchange(read(request).await).await
+    }
+}
+
 /// A transport with one answer for everything.
 fn canned(
     answer: impl Fn() -> Result<Response<Bytes>, Broken> + Send + Sync + 'static,
-) -> (impl Transport, Arc<Mutex<Vec<String>>>) {
+) -> (impl Upload, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     (Canned { answer: move |_| answer(), asked: Arc::clone(&asked) }, asked)
 }
 
 /// Carries requests to a real control API.
-struct Within(Arc<Core<MemoryStore>>);
+#[derive(Clone)]
+struct Within(Arc<Core<MemoryStore>>, Arc<tempfile::TempDir>);
 
 impl Transport for Within {
     type Error = Broken;
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
-        let router = fleetwire_server::control::router(Arc::clone(&self.0));
+        let objects = Objects::open(self.1.path(), ObjectLimits::default()).unwrap();
+        let patience = std::time::Duration::from_secs(5);
+        let core = Arc::clone(&self.0);
+        let router = fleetwire_server::control::router_with_files(core, Some(objects), patience);
         let Ok(response) = router.oneshot(request.map(Full::new)).await;
         let (parts, body) = response.into_parts();
         Ok(Response::from_parts(parts, body.collect().await.unwrap().to_bytes()))
     }
 }
 
+impl Upload for Within {
+    async fn upload(&self, request: Request<FileBody>) -> Result<Response<Bytes>, Broken> {
+        self.exchange(read(request).await).await
+    }
+}
+
+/// A request with its file read.
+async fn read(request: Request<FileBody>) -> Request<Bytes> {
+    let (parts, body) = request.into_parts();
+    let announced = http_body::Body::size_hint(&body).exact();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    assert_eq!(announced, Some(bytes.len() as u64));
+    Request::from_parts(parts, bytes)
+}
+
 async fn fresh_server() -> Api<Within> {
     let store = MemoryStore::default();
     let core = Core::start(store, Arc::new(Noon), Arc::new(SystemEntropy::default()), Config::default());
     let (core, token) = core.await.unwrap();
-    Api::new("http://fleet.test/", token.as_deref(), Within(Arc::new(core))).unwrap()
+    Api::new(
+        "http://fleet.test/",
+        token.as_deref(),
+        Within(Arc::new(core), Arc::new(tempfile::tempdir().unwrap())),
+    )
+    .unwrap()
 }
 
 /// What a command prints.
-async fn printed<T: Transport>(api: &Api<T>, line: &str) -> Result<String> {
+async fn printed<T: Upload>(api: &Api<T>, line: &str) -> Result<String> {
     let command = parse(line).unwrap();
     let form = if command.connection().json { Form::Json } else { Form::Text };
     command.ask(api, form).await
@@ -172,7 +206,10 @@ fn arguments_that_make_no_sense_are_refused_before_anybody_is_asked() {
         "devices add zstack --kind robot",
         "devices add zstack --label site",
         "work list --agent a",
-        "work list --vendor achilles",
+        "work list --state waiting",
+        "work report w",
+        "work report w --state done",
+        "work report w --state fail --result []",
         "work list --limit 0",
         "work list --limit 1001",
         "work queue achilles a t --payload []",
@@ -184,6 +221,8 @@ fn arguments_that_make_no_sense_are_refused_before_anybody_is_asked() {
         "results --agent a",
         "tokens create achilles --ttl 24",
         "tokens create achilles --max-uses -1",
+        "tokens create acusight --max-uses many",
+        "tokens create acusight --ttl forever",
         "releases add --version 1",
     ] {
         assert!(parse(line).is_err(), "{line}");
@@ -231,6 +270,31 @@ async fn device_is_added_shown_and_listed() {
                     1       acusight  agent  A/B:1  gate  never   -          -\n";
     assert_eq!(listed, expected);
     assert!(printed(&api, "devices list --status online").await.unwrap().starts_with("No agents."));
+}
+
+#[tokio::test]
+async fn device_is_shut_out_let_in_rekeyed_and_sent_away() {
+    let api = fresh_server().await;
+    let key = |printed: &str| {
+        let key = printed.lines().find_map(|line| line.strip_prefix("key")).unwrap().trim();
+        key.to_owned()
+    };
+    let first = key(&printed(&api, "devices add acusight --id cam --name gate").await.unwrap());
+    for (turn, standing) in
+        [("disable", "disabled"), ("enable", "active"), ("decommission", "decommissioned")]
+    {
+        if turn == "decommission" {
+            let made = printed(&api, "devices revoke-keys acusight cam").await.unwrap();
+            assert!(key(&made).starts_with("adk_") && key(&made) != first, "{made}");
+        }
+        let said = printed(&api, &format!("devices {turn} acusight cam")).await.unwrap();
+        assert_eq!(said, format!("gate is {standing}.\n"));
+        let shown = printed(&api, "devices show acusight cam").await.unwrap();
+        assert!(shown.contains(&format!("standing       {standing}\n")), "{shown}");
+    }
+    assert!(printed(&api, "devices list").await.unwrap().contains("decommissioned"));
+    let fault = printed(&api, "devices enable acusight cam").await.unwrap_err().to_string();
+    assert!(fault.contains("left for good"), "{fault}");
 }
 
 #[tokio::test]
@@ -285,6 +349,37 @@ async fn work_is_queued_and_listed() {
 }
 
 #[tokio::test]
+async fn work_that_waits_is_listed_taken_and_reported() {
+    let api = fresh_server().await;
+    printed(&api, "devices add zstack --id a").await.unwrap();
+    let mut ids = Vec::new();
+    for action in ["stop", "start"] {
+        let made = printed(&api, &format!("work add zstack a {action} --json")).await.unwrap();
+        let made: Value = serde_json::from_str(&made).unwrap();
+        ids.push(made["id"].as_str().unwrap().to_owned());
+    }
+    let listed = printed(&api, "work list --vendor zstack --state queued --limit 1").await.unwrap();
+    assert!(listed.contains(&ids[1]) && listed.ends_with("There are more: --before 2\n"), "{listed}");
+    let listed = printed(&api, "work list --vendor zstack --state queued --before 2").await.unwrap();
+    assert!(listed.contains(&ids[0]) && !listed.contains(&ids[1]), "{listed}");
+
+    let id = &ids[0];
+    let fault = printed(&api, &format!("work report {id} --state succeed")).await.unwrap_err().to_string();
+    assert!(fault.contains("queued"), "{fault}");
+    let report = format!("work report {id} --state acknowledge");
+    assert_eq!(printed(&api, &report).await.unwrap(), format!("{id} is delivered, in execution 1.\n"));
+    assert_eq!(
+        printed(&api, &report).await.unwrap(),
+        format!("{id} is delivered already, in execution 1.\n")
+    );
+    let report =
+        format!("work report {id} --state fail --execution 1 --result {{\"error\":\"no_unit\"}} --json");
+    let failed: Value = serde_json::from_str(&printed(&api, &report).await.unwrap()).unwrap();
+    assert_eq!((&failed["changed"], &failed["work"]["state"]), (&json!(true), &json!("failed")));
+    assert_eq!(failed["work"]["result"], json!({"error": "no_unit"}));
+}
+
+#[tokio::test]
 async fn work_is_added_once_shown_and_called_off() {
     let api = fresh_server().await;
     printed(&api, "devices add achilles --id a").await.unwrap();
@@ -335,6 +430,26 @@ async fn token_is_made_listed_and_revoked() {
 }
 
 #[tokio::test]
+async fn provisioning_token_has_the_bounds_of_its_vendor_unless_others_are_asked_for() {
+    let api = fresh_server().await;
+    for (arguments, expires, uses) in [
+        ("", "2025-03-31T12:00:00.000Z", "0 of any"),
+        (" --max-uses 1", "2025-03-31T12:00:00.000Z", "0 of 1"),
+        (" --ttl never --max-uses 1", "never", "0 of 1"),
+        (" --ttl 1h --max-uses unlimited", "2025-03-01T13:00:00.000Z", "0 of any"),
+    ] {
+        let made = printed(&api, &format!("tokens create acusight{arguments}")).await.unwrap();
+        assert!(made.contains(&format!("expires        {expires}\n")), "{made}");
+        assert!(made.contains(&format!("uses           {uses}\n")) && made.contains("apt_"), "{made}");
+        let listed = printed(&api, "tokens list").await.unwrap();
+        assert!(
+            listed.lines().nth(1).is_some_and(|line| line.contains(expires) && line.contains(uses)),
+            "{listed}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn release_is_registered_with_what_its_file_is() {
     let api = fresh_server().await;
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -353,6 +468,72 @@ async fn release_is_registered_with_what_its_file_is() {
     let line = "releases add --version 2 --os linux --arch amd64 --file /nowhere/f --url http://h/f";
     let fault = printed(&api, line).await.unwrap_err().to_string();
     assert_eq!(fault, "cannot read /nowhere/f");
+}
+
+#[tokio::test]
+async fn file_is_brought_listed_and_removed() {
+    let api = fresh_server().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![7; 600_000]).unwrap();
+    let path = file.path().display();
+    for (add, list, row, remove) in [
+        (
+            format!("releases add {path} --version 2 --os linux --arch amd64"),
+            "releases list",
+            "1       2        linux  amd64  600000  no",
+            "releases remove 1",
+        ),
+        (
+            format!("models add {path} --id m1 --name people --version 3"),
+            "models list",
+            "m1  people  3        600000  on the server",
+            "models remove m1",
+        ),
+        (
+            format!("binaries add {path} --name t.exe"),
+            "binaries list",
+            "t.exe  600000",
+            "binaries remove t.exe",
+        ),
+    ] {
+        let added = printed(&api, &add).await.unwrap();
+        assert!(added.contains("600000"), "{added}");
+        let listed = printed(&api, list).await.unwrap();
+        assert!(listed.lines().nth(1).is_some_and(|line| line.starts_with(row)), "{listed}");
+        let json: Value =
+            serde_json::from_str(&printed(&api, &format!("{list} --json")).await.unwrap()).unwrap();
+        assert!(json.as_object().unwrap().values().all(|rows| rows.as_array().unwrap().len() == 1), "{json}");
+        assert!(printed(&api, remove).await.unwrap().ends_with(" is removed.\n"));
+        assert!(printed(&api, list).await.unwrap().starts_with("No "));
+        assert!(printed(&api, remove).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn signing_keys_are_rotated_and_retired() {
+    let api = fresh_server().await;
+    let first = printed(&api, "releases key -q").await.unwrap();
+    let keys = printed(&api, "releases rotate-key").await.unwrap();
+    assert_eq!(keys.lines().count(), 3, "{keys}");
+    assert_ne!(printed(&api, "releases key -q").await.unwrap(), first);
+    assert!(printed(&api, "releases retire-key 2").await.unwrap_err().to_string().contains("rotate first"));
+    let keys = printed(&api, "releases retire-key 1").await.unwrap();
+    assert!(keys.lines().nth(1).is_some_and(|line| line.contains("2025-03-01")), "{keys}");
+}
+
+#[test]
+fn release_is_brought_or_registered_by_address_and_not_both() {
+    for line in [
+        "releases add --version 1 --os l --arch a",
+        "releases add f --version 1 --os l --arch a --url http://h/f",
+        "releases add f --version 1 --os l --arch a --file f",
+        "releases add --version 1 --os l --arch a --url http://h/f",
+        "models add --name a --version 1",
+        "models add f --name a --version 1 --url http://h/f",
+        "binaries add",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
 }
 
 // ---- what goes wrong ----
@@ -378,7 +559,7 @@ async fn request_carries_the_token_in_a_header_that_is_not_logged() {
         let token = &request.headers()[header::AUTHORIZATION];
         assert!(token.is_sensitive());
         assert_eq!(token, "Bearer fwo_secret");
-        assert_eq!(request.uri().query(), Some("status=online&vendor=zstack"));
+        assert_eq!(request.uri().query(), Some("limit=1000&status=online&vendor=zstack"));
         Ok(answer(StatusCode::OK, "{\"agents\":[]}"))
     };
     let api = api_of(Canned { answer: check, asked: Arc::default() });
@@ -405,8 +586,7 @@ async fn lost_answer_to_a_change_warns_of_asking_again() {
 async fn refused_token_says_where_the_right_one_is_from() {
     let api = fresh_server().await;
     let command = parse("devices list").unwrap();
-    let stranger =
-        Api::new("http://fleet.test", Some("fwo_wrong"), Within(Arc::clone(&api.transport().0))).unwrap();
+    let stranger = Api::new("http://fleet.test", Some("fwo_wrong"), api.transport().clone()).unwrap();
     let fault = command.ask(&stranger, Form::Text).await.unwrap_err().to_string();
     assert!(fault.contains("FLEETWIRE_TOKEN") && !fault.contains("fwo_wrong"), "{fault}");
 }

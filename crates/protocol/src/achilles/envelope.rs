@@ -36,7 +36,9 @@ impl Envelope for ErrorReply {
     fn from_fault(fault: &Fault) -> Self {
         let (error, details) = match fault {
             Fault::Unauthenticated => ("Invalid agent credentials".to_owned(), None),
-            Fault::TokenRefused => ("Invalid or expired enrollment token".to_owned(), None),
+            Fault::TokenRefused | Fault::TokenExpired => {
+                ("Invalid or expired enrollment token".to_owned(), None)
+            }
             Fault::Invalid(violations) => {
                 let details: Vec<_> = violations
                     .iter()

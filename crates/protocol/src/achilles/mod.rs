@@ -22,16 +22,22 @@
 mod answer;
 mod auth;
 mod check_update;
+mod download_binary;
+mod download_update;
 mod enroll;
 mod envelope;
 mod heartbeat;
 mod poll_tasks;
 mod report_result;
+mod report_status;
 mod task;
+mod version;
 
 pub use answer::Answer;
 pub use auth::{AgentAuth, AgentCredentials, AgentKey, PresentedAgent};
 pub use check_update::{CheckUpdate, UpdateInfo};
+pub use download_binary::{BinaryWish, DownloadBinary};
+pub use download_update::{DownloadUpdate, UpdateWish};
 pub use enroll::{Enroll, EnrollData, EnrollRequest, EnrollmentToken};
 pub use envelope::{ErrorDetail, ErrorReply};
 pub use heartbeat::{
@@ -42,11 +48,15 @@ pub use poll_tasks::PollTasks;
 pub use report_result::{
     BundleControl, BundleResults, ReportResult, ResultAnswer, TaskPath, TaskResultRequest,
 };
+pub use report_status::{ReportStatus, TaskStatusUpdate};
 pub use task::{NoteRevision, Task, TaskMetadata, TaskPayload, TaskResult, TaskStatus, TaskType};
+pub use version::{RunningVersion, Version, VersionInfo};
+
+use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::{Auth, Fault, Vendor};
+use crate::{Auth, Fault, Pace, Vendor};
 
 /// The vendor.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +67,8 @@ impl Vendor for Achilles {
     const NAME: &'static str = "ProjectAchilles";
     const BASE: &'static str = "";
     const ADDRESS: &'static str = "{server_url}";
+    // Deployed: counted for each address and agent.
+    const PACE: Option<Pace> = Some(Pace { requests: 30, within: Duration::from_secs(60) });
     type Error = ErrorReply;
 
     // The deployed server asks for credentials before it looks at the route.

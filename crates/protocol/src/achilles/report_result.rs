@@ -212,7 +212,7 @@ pub struct BundleControl {
     pub error_message: String,
 }
 
-/// The answer to a result: the task as it now stands.
+/// The answer to a result or a status: the task as it now stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
@@ -222,7 +222,7 @@ pub struct ResultAnswer {
     pub success: bool,
     /// The task.
     pub data: Task,
-    /// True when the task was already at its end and the result changed nothing. Absent otherwise.
+    /// True when the task was already at its end and what was said changed nothing. Absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotent: Option<bool>,
 }

@@ -1,7 +1,7 @@
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::{Acusight, DeviceId, DeviceKeyAuth, ErrorMap, ModelId};
+use super::{Acusight, DeviceId, DeviceKeyAuth, ErrorBody, ErrorMap, Meta, ModelId};
 use crate::wire::{FreeMap, IntOrText, JsonText, Timestamp, null_as_default};
 use crate::{Documented, Endpoint, Json, Source};
 
@@ -128,7 +128,7 @@ pub struct CheckinResponse {
 /// Either shape of the answer to a check-in.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-struct AnyCheckinResponse {
+pub(super) struct AnyCheckinResponse {
     /// The actions that wait for the device.
     #[serde(default, deserialize_with = "null_as_default")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<DeviceAction>>"))]
@@ -139,6 +139,12 @@ struct AnyCheckinResponse {
     /// The envelope of the vendor's other check-in (AC-1).
     #[serde(default)]
     data: Option<EnvelopedActions>,
+    /// What went wrong, in that envelope.
+    #[serde(default)]
+    error: Option<ErrorBody>,
+    /// Which part of a list it is, in that envelope.
+    #[serde(default)]
+    meta: Option<Meta>,
 }
 
 /// The envelope of the vendor's other check-in.
@@ -151,11 +157,19 @@ struct EnvelopedActions {
     actions: Vec<DeviceAction>,
 }
 
+impl AnyCheckinResponse {
+    /// The actions from wherever they stand, and what stands around them.
+    pub(super) fn into_parts(self) -> (Vec<DeviceAction>, Option<bool>, Option<ErrorBody>, Option<Meta>) {
+        let mut actions = self.pending_actions;
+        actions.extend(self.data.map(|data| data.actions).unwrap_or_default());
+        (actions, self.success, self.error, self.meta)
+    }
+}
+
 impl From<AnyCheckinResponse> for CheckinResponse {
     fn from(answer: AnyCheckinResponse) -> Self {
-        let mut pending_actions = answer.pending_actions;
-        pending_actions.extend(answer.data.map(|data| data.actions).unwrap_or_default());
-        Self { pending_actions, success: answer.success }
+        let (pending_actions, success, ..) = answer.into_parts();
+        Self { pending_actions, success }
     }
 }
 
@@ -249,7 +263,7 @@ pub struct DeviceAction {
     /// Origin: `models.DeviceAction.completed_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
-    /// Particulars of the kinds that older servers send. Read, never written by our server.
+    /// Particulars of the kinds other than `model_update`, which has members of its own for them.
     ///
     /// Origin: the vendor's older check-in page (AC-3).
     #[serde(default, skip_serializing_if = "Option::is_none")]

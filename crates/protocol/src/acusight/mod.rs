@@ -8,6 +8,9 @@
 //! * Nothing in an action or an annotation is required, and a Go server sends null for an empty list.
 //! * An action's id is an integer here and a string on older pages (AC-3).
 //! * A device that the key does not cover is 404 on check-in and 400 on notify.
+//! * The two source operations answer bare and fail with a flat map. Provisioning, the device's own check-in and
+//!   `device/self`, known from the vendor's other pages, do both in an envelope (AC-1, AC-4).
+//! * Those three stand under `/core` as well (AC-2).
 //!
 //! ```
 //! use fleetwire_protocol::acusight::{ActionKind, CheckinRequest, CheckinResponse};
@@ -25,15 +28,25 @@
 
 mod auth;
 mod checkin;
+mod device_checkin;
+mod device_self;
 mod envelope;
+mod enveloped;
 mod notify_image;
+mod provision;
 
 pub use auth::{DeviceKey, DeviceKeyAuth};
 pub use checkin::{
     ActionKind, ActionStatus, Checkin, CheckinRequest, CheckinResponse, DeviceAction, DeviceRequest, FileExt,
 };
+pub use device_checkin::{
+    DeviceActions, DeviceCheckin, DeviceCheckinRequest, DeviceCheckinResponse, DeviceHealth,
+};
+pub use device_self::{DeviceSelf, DeviceSelfData, DeviceStatus};
 pub use envelope::ErrorMap;
+pub use enveloped::{Enveloped, ErrorBody, ErrorEnvelope, Meta};
 pub use notify_image::{AnnotationData, ImageNotificationRequest, ImageNotificationResponse, NotifyImage};
+pub use provision::{DeviceInfo, Provision, ProvisionData, ProvisionRequest, ProvisioningToken};
 
 use crate::Vendor;
 

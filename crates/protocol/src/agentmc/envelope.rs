@@ -84,13 +84,13 @@ impl Envelope for ApiError {
     // The auth codes and validation.failed are the vendor's. It publishes no others: ours follow their form.
     fn from_fault(fault: &Fault) -> Self {
         let code = match fault {
-            Fault::Unauthenticated | Fault::TokenRefused => "auth.invalid_api_key",
+            Fault::Unauthenticated | Fault::TokenRefused | Fault::TokenExpired => "auth.invalid_api_key",
             Fault::NotYours(_) => "auth.insufficient_scope",
             Fault::Invalid(_) | Fault::Transition { .. } => "validation.failed",
             Fault::Unknown(_) => "resource.not_found",
             Fault::NoRoute => "route.not_found",
             Fault::MethodNotAllowed { .. } => "route.method_not_allowed",
-            Fault::Conflict(_) => "resource.conflict",
+            Fault::Taken(_) | Fault::Conflict(_) => "resource.conflict",
             Fault::TooLarge { .. } => "request.too_large",
             Fault::TooSlow => "request.timeout",
             Fault::Limited { .. } => "rate_limit.exceeded",

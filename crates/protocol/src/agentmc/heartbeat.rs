@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use http::Method;
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{AgentMc, ApiError, ApiKeyAuth, Fingerprint};
+use super::{AgentMc, AgentNo, ApiError, ApiKeyAuth, Fingerprint};
 use crate::params::params;
 use crate::wire::{FreeMap, Number, OrNull, TextOr, Timestamp, int, null_as_default};
-use crate::{Documented, Endpoint, Json, Source};
+use crate::{Documented, Endpoint, Envelope as _, Fault, Json, Source};
 
 /// `POST /agents/heartbeat`: a host reports itself and the agent that runs on it.
 ///
@@ -28,7 +28,8 @@ impl Endpoint for Heartbeat {
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/agents/heartbeat";
     // The newer generation's path for the same request (AM-1).
-    const ALIASES: &'static [&'static str] = &["/hosts/heartbeat"];
+    // And the older one's, which names the agent.
+    const ALIASES: &'static [&'static str] = &["/hosts/heartbeat", "/agents/{agent}/heartbeat"];
     const SOURCE: Source = Source::new("agentmc-agent-heartbeat", "agentHeartbeat");
     const FAILURES: &'static [Documented] = &[
         Documented::new(401, "No or invalid credentials"),
@@ -36,14 +37,24 @@ impl Endpoint for Heartbeat {
         Documented::new(404, "Not found"),
         Documented::new(422, "The request does not have the documented form"),
     ];
+
+    // The vendor's newer document has this status for what a plan does not allow.
+    fn status(fault: &Fault) -> StatusCode {
+        match fault {
+            Fault::Conflict(_) => StatusCode::PAYMENT_REQUIRED,
+            other => ApiError::status(other),
+        }
+    }
 }
 
 params! {
-    /// The header of the heartbeat.
+    /// What the heartbeat carries beside its body.
     ///
-    /// Origin: `agentmc-agent-heartbeat`, "Parameters".
+    /// Origin: `agentmc-agent-heartbeat`, "Parameters"; the path of the agent from the vendor's older versions.
     #[derive(Default)]
     pub struct HostFingerprint {
+        /// The agent, where the older path names it (AM-1). It is the agent of the body where that has no id.
+        optional Path "agent" => agent: AgentNo,
         /// The host's fingerprint, used only where the body has none (AM-3, AM-19).
         optional Header "X-Host-Fingerprint" => fingerprint: Fingerprint,
     }
@@ -621,14 +632,32 @@ pub struct RuntimeUpdate {
     /// The command.
     #[serde(deserialize_with = "int::deserialize")]
     pub id: i64,
-    /// `completed` or `failed`.
-    pub status: String,
+    /// Whether it was done.
+    pub status: UpdateStatus,
     /// What came of it. Open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<FreeMap>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl RuntimeUpdate {
+    /// What became of the command of an id.
+    #[must_use]
+    pub const fn new(id: i64, status: UpdateStatus) -> Self {
+        Self { id, status, result: None, error: None }
+    }
+}
+
+crate::open_enum! {
+    /// What became of a command. Origin: the vendor's newer document, `host_runtime_updates`.
+    pub enum UpdateStatus {
+        /// It was done.
+        Completed = "completed",
+        /// It could not be done.
+        Failed = "failed",
+    }
 }
 
 /// The answer to a heartbeat.
@@ -668,13 +697,30 @@ pub struct HeartbeatResponse {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::wire::schema::NullAsDefault<Vec<AgentSummary>>"))]
     pub agents: Vec<AgentSummary>,
+    /// What the host is to do. The same command comes again until its [update](RuntimeUpdate) was taken.
+    ///
+    /// Origin: the vendor's newer document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "crate::wire::schema::NullAsDefault<Vec<RuntimeCommand>>")
+    )]
+    pub host_runtime_commands: Vec<RuntimeCommand>,
 }
 
 impl HeartbeatResponse {
     /// A taken heartbeat.
     #[must_use]
     pub const fn new(server_time: Timestamp, host: Option<Host>) -> Self {
-        Self { ok: true, server_time, host, defaults: None, agent: None, agents: Vec::new() }
+        Self {
+            ok: true,
+            server_time,
+            host,
+            defaults: None,
+            agent: None,
+            agents: Vec::new(),
+            host_runtime_commands: Vec::new(),
+        }
     }
 }
 
@@ -743,6 +789,16 @@ pub struct Host {
     /// Origin: `Host.updated_at`.
     #[serde(default)]
     pub updated_at: OrNull<Timestamp>,
+    /// The runtime of its agents. Null reads as absent.
+    ///
+    /// Origin: the vendor's newer document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_runtime: Option<String>,
+    /// The version of that runtime. Null reads as absent.
+    ///
+    /// Origin: the vendor's newer document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_runtime_version: Option<String>,
 }
 
 impl Host {
@@ -767,6 +823,8 @@ impl Host {
             agents_online: 0,
             created_at: OrNull::NULL,
             updated_at: OrNull::NULL,
+            agent_runtime: None,
+            agent_runtime_version: None,
         }
     }
 }
@@ -819,12 +877,70 @@ pub struct AgentSummary {
     /// What it is.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// What its runtime calls it. The vendor's newer client reads it under three names.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "runtimeKey", alias = "agent_key")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-aliases" = ["runtimeKey", "agent_key"])))]
+    pub runtime_key: Option<String>,
 }
 
 impl AgentSummary {
     /// An agent of a name.
     pub fn new(id: i64, name: impl Into<String>) -> Self {
-        Self { id, name: name.into(), kind: None }
+        Self { id, name: name.into(), kind: None, runtime_key: None }
+    }
+}
+
+/// What a host is to do.
+///
+/// Origin: the vendor's newer document, `host_runtime_commands`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+#[non_exhaustive]
+pub struct RuntimeCommand {
+    /// Its id, which its update repeats.
+    #[serde(deserialize_with = "int::deserialize")]
+    pub id: i64,
+    /// What is to be done, such as `agent.provision`. Free text.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whose runtime it is for, such as [`openclaw`](Self::PROVIDER). Free text.
+    pub provider: String,
+    /// Its particulars.
+    pub payload: CommandPayload,
+}
+
+impl RuntimeCommand {
+    /// The one provider that the vendor's newer document names.
+    pub const PROVIDER: &'static str = "openclaw";
+
+    /// A command for the vendor's own runtime.
+    pub fn new(id: i64, kind: impl Into<String>, payload: CommandPayload) -> Self {
+        Self { id, kind: kind.into(), provider: Self::PROVIDER.to_owned(), payload }
+    }
+}
+
+/// The particulars of a command.
+///
+/// Origin: the vendor's newer document, `host_runtime_commands`, `payload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "arbitrary", derive(proptest_derive::Arbitrary))]
+#[non_exhaustive]
+pub struct CommandPayload {
+    /// The agent's name.
+    pub agent_name: String,
+    /// The agent's emoji. Null reads as absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_emoji: Option<String>,
+    /// What the runtime is to call the agent.
+    pub runtime_key: String,
+}
+
+impl CommandPayload {
+    /// An agent of a name, and what its runtime is to call it.
+    pub fn new(agent_name: impl Into<String>, runtime_key: impl Into<String>) -> Self {
+        Self { agent_name: agent_name.into(), agent_emoji: None, runtime_key: runtime_key.into() }
     }
 }
 
@@ -843,5 +959,7 @@ crate::__to_schema!(
     HeartbeatResponse,
     Host,
     Defaults,
-    AgentSummary
+    AgentSummary,
+    RuntimeCommand,
+    CommandPayload
 );

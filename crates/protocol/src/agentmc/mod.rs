@@ -24,13 +24,17 @@
 mod auth;
 mod envelope;
 mod heartbeat;
+mod instructions;
 
 pub use auth::{ApiKey, ApiKeyAuth};
 pub use envelope::{ApiError, ApiErrorBody};
 pub use heartbeat::{
-    AgentReport, AgentSummary, Defaults, Disk, Heartbeat, HeartbeatRequest, HeartbeatResponse, Host,
-    HostFacts, HostFingerprint, HostReport, HostRuntime, HostStatus, Network, Runtime, RuntimeMeta,
-    RuntimeUpdate,
+    AgentReport, AgentSummary, CommandPayload, Defaults, Disk, Heartbeat, HeartbeatRequest,
+    HeartbeatResponse, Host, HostFacts, HostFingerprint, HostReport, HostRuntime, HostStatus, Network,
+    Runtime, RuntimeCommand, RuntimeMeta, RuntimeUpdate, UpdateStatus,
+};
+pub use instructions::{
+    ActingAgent, InstructionFile, Instructions, InstructionsParams, InstructionsResponse,
 };
 
 use crate::Vendor;
@@ -50,4 +54,50 @@ impl Vendor for AgentMc {
 crate::text_id! {
     /// What tells a host from all others: 64 to 128 characters of `A-Za-z0-9._-`.
     pub struct Fingerprint;
+
+    /// An agent's id where it stands in a path, a query or a header: digits, of a number of at least 1.
+    pub struct AgentNo;
+
+    /// The version of a bundle of instructions: at most 120 characters of `A-Za-z0-9._:-`.
+    pub struct BundleVersion;
+}
+
+impl AgentNo {
+    /// The number; `None` if it is none, or not above 0.
+    ///
+    /// ```
+    /// use fleetwire_protocol::agentmc::AgentNo;
+    ///
+    /// assert_eq!(AgentNo::from("42").number(), Some(42));
+    /// assert_eq!(AgentNo::from("0").number(), None);
+    /// assert_eq!(AgentNo::from("+42").number(), None);
+    /// ```
+    #[must_use]
+    pub fn number(&self) -> Option<i64> {
+        let digits = self.as_str();
+        let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?;
+        number.filter(|number| *number > 0)
+    }
+}
+
+impl BundleVersion {
+    /// Whether it has the form that the vendor's newer document gives it.
+    ///
+    /// ```
+    /// use fleetwire_protocol::agentmc::BundleVersion;
+    ///
+    /// assert!(BundleVersion::from("bundle_2fa07fcadd6575cc").is_well_formed());
+    /// assert!(!BundleVersion::from("a b").is_well_formed());
+    /// ```
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let is_in_class = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b':' | b'-');
+        (1..=120).contains(&self.as_str().len()) && self.as_str().bytes().all(is_in_class)
+    }
+}
+
+impl From<i64> for AgentNo {
+    fn from(number: i64) -> Self {
+        Self::new(number.to_string())
+    }
 }

@@ -79,7 +79,7 @@ impl schemars::JsonSchema for JsonText {
         if generator.contract().is_serialize() {
             schemars::json_schema!({ "type": "string" })
         } else {
-            schemars::json_schema!({ "type": ["string", "object"] })
+            schemars::json_schema!({ "type": ["string", "object"], "additionalProperties": true })
         }
     }
 }

@@ -2,7 +2,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{FreeMap, TextOr};
-use crate::{Envelope, Fault};
+use crate::{Envelope, Fault, Subject};
 
 /// The error envelope: an error code under `error`.
 ///
@@ -48,6 +48,8 @@ pub struct ErrorCode {
 impl Envelope for ErrorReply {
     fn status(fault: &Fault) -> StatusCode {
         match fault {
+            // A token of one agent is told so; of another agent it is told what it is told of none.
+            Fault::NotYours(Subject::Fleet) => StatusCode::FORBIDDEN,
             Fault::NotYours(_) => StatusCode::NOT_FOUND,
             other => other.usual_status(),
         }
@@ -57,12 +59,15 @@ impl Envelope for ErrorReply {
     // tell the classes apart.
     fn from_fault(fault: &Fault) -> Self {
         let (code, description) = match fault {
-            Fault::Unauthenticated | Fault::TokenRefused => ("SYS.1002", "not authenticated"),
+            Fault::Unauthenticated | Fault::TokenRefused | Fault::TokenExpired => {
+                ("SYS.1002", "not authenticated")
+            }
+            Fault::NotYours(Subject::Fleet) => ("SYS.1003", "operation not allowed with this token"),
             Fault::NotYours(_) | Fault::Unknown(_) => ("SYS.1005", "resource not found"),
             Fault::NoRoute => ("SYS.1006", "no such API"),
             Fault::MethodNotAllowed { .. } => ("SYS.1006", "no such API for this method"),
             Fault::Invalid(_) => ("SYS.1007", "invalid argument"),
-            Fault::Transition { .. } | Fault::Conflict(_) => {
+            Fault::Transition { .. } | Fault::Taken(_) | Fault::Conflict(_) => {
                 ("SYS.1008", "operation not allowed in this state")
             }
             Fault::TooLarge { .. } => ("SYS.1009", "request too large"),
@@ -71,7 +76,7 @@ impl Envelope for ErrorReply {
             Fault::Internal => ("SYS.1000", "internal error"),
         };
         let details = match fault {
-            Fault::NotYours(subject) => Fault::Unknown(*subject).to_string(),
+            Fault::NotYours(subject) if *subject != Subject::Fleet => Fault::Unknown(*subject).to_string(),
             other => other.to_string(),
         };
         Self {

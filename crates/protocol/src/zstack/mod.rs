@@ -1,6 +1,7 @@
 //! ZStack "Infrastructure/Agents": log, metric and trace agents of a cloud platform.
 //!
-//! Source: `zstack-agent-heartbeat`, a page of the vendor's API explorer.
+//! Source: `zstack-agent-heartbeat`, a page of the vendor's API explorer. The companions are from other pages of it,
+//! named here as `zstack-api-explorer`.
 //!
 //! # Quirks: do not spread
 //! * The page's own example contradicts its table: `uptime` is a string there and a number here, the
@@ -19,13 +20,25 @@
 //! assert_eq!(serde_json::to_string(&read).unwrap(), text.replace(r#""86400""#, "86400"));
 //! ```
 
+mod action_result;
 mod auth;
+mod auto_register_heartbeat;
 mod envelope;
 mod heartbeat;
+mod list_by_lifecycle_status;
+mod register;
+mod send_action;
 
+pub use action_result::{ActionResult, ActionResultPath, ActionStatus, GetActionResult};
 pub use auth::{BearerAuth, BearerToken};
+pub use auto_register_heartbeat::{AutoRegisterHeartbeat, AutoRegisterReply, AutoRegisterRequest};
 pub use envelope::{ErrorCode, ErrorReply};
 pub use heartbeat::{Agent, AgentPath, AgentStatus, AgentType, Heartbeat, HeartbeatRequest};
+pub use list_by_lifecycle_status::{
+    LifecyclePage, LifecycleQuery, LifecycleSnapshot, ListByLifecycleStatus, PageFigure,
+};
+pub use register::{Register, RegisterRequest};
+pub use send_action::{ActionId, ActionName, ActionPath, ActionReply, ActionRequest, SendAction};
 
 use crate::Vendor;
 

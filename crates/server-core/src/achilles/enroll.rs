@@ -6,8 +6,8 @@ use fleetwire_validation::Checked;
 use serde_json::{Map, json};
 
 use super::organisation;
-use crate::core::internal;
-use crate::domain::{DEFAULT_TENANT, Enrolled, Enrolment, Kind, NewAgent, Vendor};
+use crate::catalogue::RELEASE_KEY;
+use crate::domain::{DEFAULT_TENANT, Enrolment, Kind, NewAgent, Vendor};
 use crate::keys::Digest;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
@@ -25,6 +25,7 @@ impl<S: Store> Handle<Enroll> for Core<S> {
         facts.insert("hostname".to_owned(), json!(request.hostname));
         facts.insert("os".to_owned(), json!(request.os));
         facts.insert("arch".to_owned(), json!(request.arch));
+        facts.insert(RELEASE_KEY.to_owned(), json!(self.release_key()));
         let enrolment = Enrolment {
             token: Digest::of(request.token.expose()),
             identity: json!([request.hostname, request.os, request.arch]).to_string(),
@@ -45,19 +46,15 @@ impl<S: Store> Handle<Enroll> for Core<S> {
                 at: self.now(),
             },
         };
-        let agent = match self.store.enroll(enrolment).await.map_err(internal)? {
-            Enrolled::New(agent) | Enrolled::Again(agent) => agent,
-            Enrolled::Refused => return Err(Fault::TokenRefused),
-            Enrolled::Raced => return Err(Fault::Conflict("the enrolment token has just been used up")),
-        };
+        let agent = self.enroll(enrolment).await?;
 
         let mut data = EnrollData::new(agent.id.as_str(), key);
-        data.public_key = Some(self.public_key.clone());
-        data.update_public_key = Some(self.public_key.clone());
+        let release_key = self.release_key_of(&agent);
+        data.public_key = Some(release_key.clone());
+        data.update_public_key = Some(release_key);
         data.org_id = Some(organisation(agent.tenant));
         data.server_url = Some(origin.url());
         data.poll_interval = u32::try_from(self.config.poll_interval.as_secs()).ok();
-        self.registry.put(agent);
         Ok(Answer::new(data))
     }
 }

@@ -1,11 +1,15 @@
 //! Achilles's operations.
 
 mod check_update;
+mod download_binary;
+mod download_update;
 mod enroll;
 mod heartbeat;
 mod poll_tasks;
 mod report_result;
+mod report_status;
 mod task;
+mod version;
 mod wish;
 
 pub(crate) use task::word;
@@ -15,8 +19,10 @@ use std::sync::Arc;
 
 use fleetwire_protocol::achilles::{AgentAuth, PresentedAgent};
 use fleetwire_protocol::{Fault, NoAuth};
+use serde_json::Value;
 
-use crate::domain::{No, Vendor};
+use crate::core::internal;
+use crate::domain::{Agent, No, Release, Vendor};
 use crate::registry::AgentRecord;
 use crate::store::Store;
 use crate::{Core, Identify};
@@ -39,6 +45,17 @@ impl<S: Store> Identify<NoAuth> for Core<S> {
 
     async fn identify(&self, (): ()) -> Result<(), Fault> {
         Ok(())
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// The release that an agent is offered: the one registered last for the machine that it has enrolled, if it is
+    /// another than the one that it runs. `running` is the version as the request says it, if it does.
+    async fn other_release(&self, agent: &Agent, running: Option<&str>) -> Result<Option<Release>, Fault> {
+        let fact = |name: &str| agent.facts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let latest = self.store.latest_release(agent.tenant, fact("os"), fact("arch"));
+        let running = running.or(agent.version.as_deref());
+        Ok(latest.await.map_err(internal)?.filter(|release| running != Some(release.version.as_str())))
     }
 }
 

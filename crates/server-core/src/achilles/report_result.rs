@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::achilles::{Arch, BundleControl, Os, ReportResult, ResultAnswer, TaskResultRequest};
 use fleetwire_protocol::{Fault, Subject};
 use fleetwire_validation::Checked;
 use serde_json::{Map, Value};
 
-use super::task::{named, status, task};
+use super::task::{answer, named, status};
 use crate::core::internal;
-use crate::domain::{Agent, Finding, Reported, WorkEvent, WorkReport};
+use crate::domain::{Agent, Finding, Reported, Standing, WorkEvent, WorkReport};
 use crate::registry::AgentRecord;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
@@ -32,19 +33,35 @@ impl<S: Store> Handle<ReportResult> for Core<S> {
             agent: agent.no,
             // Whatever the exit code: a test that found something has done its work.
             event: WorkEvent::Succeed,
+            step: None,
             findings: findings(&id, &result),
             result: Some(serde_json::to_value(result).map_err(|_| Fault::Internal)?),
             at: self.now(),
         };
         match self.store.report_work(report).await.map_err(internal)? {
-            Reported::Now(work) => Ok(ResultAnswer::new(task(&work, &agent)?, false)),
-            Reported::Before(work) => Ok(ResultAnswer::new(task(&work, &agent)?, true)),
+            Reported::Now(work) => {
+                if agent.has_left_by(&work) {
+                    self.note_departure(&agent, work.updated_at);
+                }
+                answer(&work, &agent, false)
+            }
+            Reported::Before(work) => answer(&work, &agent, true),
             Reported::Illegal(work, _) => {
                 Err(Fault::Transition { subject: Subject::Task, from: status(&work), to: "completed" })
             }
             Reported::NotYours => Err(Fault::NotYours(Subject::Task)),
             Reported::Unknown => Err(Fault::Unknown(Subject::Task)),
         }
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// Notes what the store has done to an agent that has removed itself: it is shut out from here on.
+    fn note_departure(&self, agent: &Agent, at: DateTime<Utc>) {
+        let mut left = agent.clone();
+        left.stand(Standing::Uninstalled, at);
+        self.registry.forget_keys(left.no);
+        self.registry.put(left);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A piece of work in Achilles's words.
 
 use fleetwire_protocol::Fault;
-use fleetwire_protocol::achilles::{Task, TaskPayload, TaskStatus, TaskType};
+use fleetwire_protocol::achilles::{ResultAnswer, Task, TaskPayload, TaskStatus, TaskType};
 use fleetwire_protocol::wire::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,6 +69,13 @@ pub(super) fn task(work: &Work, agent: &Agent) -> Result<Task, Fault> {
         task.original_task_id = Some(work.id.as_str().into());
     }
     Ok(task)
+}
+
+/// The answer to what an agent says of a task, which does not tell again what only the task itself tells.
+pub(super) fn answer(work: &Work, agent: &Agent, repeated: bool) -> Result<ResultAnswer, Fault> {
+    let mut task = task(work, agent)?;
+    task.payload.env_vars = None;
+    Ok(ResultAnswer::new(task, repeated))
 }
 
 #[cfg(test)]

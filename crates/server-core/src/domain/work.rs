@@ -5,11 +5,15 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use super::{Effect, IllegalTransition, No, WorkEvent, WorkState, transition};
+use super::{Effect, IllegalTransition, No, Vendor, WorkEvent, WorkState, transition};
 use crate::lease::Downtime;
 
 /// The kind of work that changes a device's model.
 pub const MODEL_UPDATE: &str = "model_update";
+
+/// The member of a payload that holds what nobody else should read. It is kept only as long as it may have to be
+/// handed over.
+pub const SECRETS: &str = "env_vars";
 
 /// How much longer than it was told an execution may take: its answer has to come back, too.
 pub const TIMEOUT_GRACE: Duration = Duration::from_secs(120);
@@ -120,6 +124,32 @@ pub enum Queued {
     Conflict(Work),
 }
 
+/// What came of asking for work in a dialect that has no word for a wish made twice.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// It was made.
+    Now(Work),
+    /// The last open piece of work of its agent is the same and nobody has it yet: to do it once is to do both.
+    Waiting(Work),
+    /// Too much waits for the agent already.
+    Full,
+}
+
+/// Which work is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkFilter {
+    /// Only that of an agent.
+    pub agent: Option<No>,
+    /// Only that of a vendor's agents.
+    pub vendor: Option<Vendor>,
+    /// Only that which is in a state.
+    pub state: Option<WorkState>,
+    /// Only that with a lower number: the next page after the one that ended there.
+    pub before: Option<No>,
+    /// How many pieces at most.
+    pub limit: u32,
+}
+
 /// How much of an agent's open work is handed over at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
@@ -155,6 +185,9 @@ pub struct WorkReport {
     /// What has happened: [`WorkEvent::Acknowledge`], [`Start`](WorkEvent::Start),
     /// [`Succeed`](WorkEvent::Succeed), [`Fail`](WorkEvent::Fail) or [`Expire`](WorkEvent::Expire).
     pub event: WorkEvent,
+    /// The step by which that may happen, where the dialect allows less than the table; `None` where the table alone
+    /// decides and steps that were left out are implied.
+    pub step: Option<WorkStep>,
     /// What came of it, if it is at its end.
     pub result: Option<Value>,
     /// What was found, to be asked for one by one. Kept if the report ends the work.
@@ -162,6 +195,18 @@ pub struct WorkReport {
     /// When.
     pub at: DateTime<Utc>,
 }
+
+/// A step of work that is not at its end, in a dialect whose agents tell each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkStep {
+    /// How far the work must be.
+    pub from: &'static [Stage],
+    /// How far it is then. Said of work that is so far already, nothing changes.
+    pub to: Stage,
+}
+
+/// How far work is: its state, and whether its agent has said that it has it.
+pub type Stage = (WorkState, bool);
 
 /// What became of something that was to happen to work.
 #[derive(Debug, Clone, PartialEq)]
@@ -293,13 +338,35 @@ impl NewWork {
     #[must_use]
     pub fn meets(&self, known: Work) -> Queued {
         let same = known.kind == self.kind
-            && known.payload == self.payload
+            && known.is_to_do(&self.payload)
             && known.priority == self.priority
             && known.not_before == self.not_before
             && known.ttl == self.ttl
             && known.timeout == self.timeout
             && known.max_retries == self.max_retries;
         if same { Queued::Before(known) } else { Queued::Conflict(known) }
+    }
+
+    /// Whether it asks for what `last`, the last open piece of work of its agent, is there for already. Once somebody
+    /// has that one, or something else was asked for after it, the wish is a new one.
+    #[must_use]
+    pub fn repeats(&self, last: &Work) -> bool {
+        last.state == WorkState::Queued
+            && last.due_since(self.at).is_none()
+            && last.kind == self.kind
+            && last.payload == self.payload
+            && last.priority == self.priority
+            && last.not_before == self.not_before
+    }
+}
+
+impl WorkFilter {
+    /// Whether a piece of work is asked for, its agent's vendor and the limit aside.
+    #[must_use]
+    pub fn asks_for(&self, work: &Work) -> bool {
+        self.agent.is_none_or(|agent| agent == work.agent)
+            && self.state.is_none_or(|state| state == work.state)
+            && self.before.is_none_or(|before| work.no < before)
     }
 }
 
@@ -328,6 +395,27 @@ impl Work {
     #[must_use]
     pub fn asks_for_model(&self, model: &str) -> bool {
         self.kind == MODEL_UPDATE && self.payload.get("model_id").and_then(Value::as_str) == Some(model)
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn stage(&self) -> Stage {
+        (self.state, self.acknowledged_at.is_some())
+    }
+
+    /// Whether these are its particulars, secrets that were forgotten aside.
+    fn is_to_do(&self, payload: &Map<String, Value>) -> bool {
+        let forgotten = !self.payload.contains_key(SECRETS);
+        let kept = payload.iter().filter(|(name, _)| !(forgotten && *name == SECRETS));
+        self.payload.iter().eq(kept)
+    }
+
+    /// Forgets secrets that are not handed over any more: its agent has them, and no execution may follow.
+    fn forget_secrets(&mut self) {
+        let is_last = self.execution_number > self.max_retries && self.acknowledged_at.is_some();
+        if is_last || self.state.is_terminal() {
+            self.payload.remove(SECRETS);
+        }
     }
 
     /// Whether it is to be handed over: it may be, and its agent has not acknowledged it.
@@ -395,6 +483,19 @@ impl Work {
         ended
     }
 
+    /// Ends the execution that its agent is at, since nobody hears of that agent any more. Returns the execution if it
+    /// was followed by another.
+    pub fn give_up(&mut self, at: DateTime<Utc>) -> Option<Execution> {
+        if let Some(ended) = self.look(at) {
+            return Some(ended);
+        }
+        self.acknowledged_at?;
+        match self.take(WorkEvent::TimeOut, Some(lost()), at) {
+            Ok(Step::Ended(execution)) => Some(execution),
+            Ok(Step::Changed | Step::Repeated) | Err(_) => None,
+        }
+    }
+
     /// Has something happen to it, by the table.
     fn take(
         &mut self,
@@ -439,6 +540,7 @@ impl Work {
         } else if event == WorkEvent::Start {
             self.acknowledged_at.get_or_insert(at);
         }
+        self.forget_secrets();
         Ok(Step::Changed)
     }
 
@@ -464,6 +566,21 @@ impl Work {
             let stored = (!ended.is_empty()).then_some(self);
             return Moved { outcome, stored, ended };
         }
+        if let Some(step) = report.step {
+            let refused = match self.stage() {
+                // Whatever is said of it at its end changes nothing.
+                (state, _) if state.is_terminal() => Some(Reported::Before(self.clone())),
+                stage if stage == step.to => Some(Reported::Before(self.clone())),
+                stage if step.from.contains(&stage) => None,
+                (from, _) => {
+                    let illegal = IllegalTransition { from, event: report.event };
+                    Some(Reported::Illegal(self.clone(), illegal))
+                }
+            };
+            if let Some(outcome) = refused {
+                return Moved { outcome, stored: (self != given).then_some(self), ended };
+            }
+        }
         self.moved(&given, (report.event, report.result.clone()), report.at, ended)
     }
 
@@ -473,6 +590,18 @@ impl Work {
         let given = self.clone();
         let ended = self.look(at).into_iter().collect();
         self.moved(&given, (WorkEvent::Cancel, None), at, ended)
+    }
+
+    /// Gives it to somebody who does it in its agent's place: it is handed over and acknowledged in one step.
+    #[must_use]
+    pub fn take_up(mut self, at: DateTime<Utc>) -> Moved {
+        let given = self.clone();
+        let ended = self.look(at).into_iter().collect();
+        if self.state == WorkState::Queued && self.waits_for_agent(at) {
+            // The table has this row.
+            let _ = self.take(WorkEvent::Deliver, None, at);
+        }
+        self.moved(&given, (WorkEvent::Acknowledge, None), at, ended)
     }
 
     fn moved(
@@ -524,13 +653,29 @@ pub struct Moved {
     pub ended: Vec<Execution>,
 }
 
-/// What came of an execution that took too long, in the form in which its dialect reads what a server says.
+/// What came of an execution that took too long.
 fn timed_out() -> Value {
+    ended_by_server(
+        "the execution took too long",
+        "nothing was heard of this execution before its deadline; the agent may hold a stuck process",
+    )
+}
+
+/// What came of an execution whose agent has fallen silent.
+fn lost() -> Value {
+    ended_by_server(
+        "the agent has fallen silent",
+        "nothing was heard of the agent for too long while it was at this execution",
+    )
+}
+
+/// What came of an execution that a server has ended, in the form in which dialects read that.
+pub(crate) fn ended_by_server(error: &str, detail: &str) -> Value {
     json!({
-        "error": "the execution took too long",
+        "error": error,
         "exit_code": -1,
         "stdout": "",
-        "stderr": "nothing was heard of this execution before its deadline; the agent may hold a stuck process",
+        "stderr": detail,
         "execution_duration_ms": 0,
     })
 }
@@ -613,6 +758,7 @@ mod tests {
             tenant: 1,
             agent: 7,
             event,
+            step: None,
             result: Some(json!({"exit_code": 1})),
             findings: Vec::new(),
             at: at(seconds),

@@ -20,20 +20,34 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, Restored, Store, StoreError};
+use super::{Offer, Outcome, Restored, Store, StoreError};
 use crate::domain::{
-    Agent, Annotation, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Execution,
-    Finding, FindingFilter, FoundRow, HOSTED_KEY, HandedOver, HostReport, Hosted, HostedAgent,
-    IllegalTransition, Kind, MODEL_UPDATE, Model, ModelReport, NewAgent, NewImage, NewToken, NewWork, No,
-    Observation, Queued, Reconciled, Recorded, Release, Reported, Swept, Vendor, Work, WorkEvent, WorkReport,
-    WorkState,
+    Agent, Annotation, Announced, Asked, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled,
+    Enrolment, Execution, FilePlace, Finding, FindingFilter, FoundRow, HOSTED_KEY, HandedOver, HostLimits,
+    HostReport, Hosted, HostedAgent, IllegalTransition, Kind, MODEL_UPDATE, Model, ModelReport, NewAgent,
+    NewImage, NewToken, NewWork, No, Observation, Queued, Reconciled, Recorded, Release, Reported, SECRETS,
+    Stage, Swept, Vendor, Work, WorkEvent, WorkFilter, WorkReport, WorkState, WorkStep,
 };
 use crate::keys::{Digest, Foundation};
 use crate::lease::{Downtime, LeaseRow, Report};
 
+mod by_hand;
+mod catalogue;
+mod fleet;
+mod hosts;
 mod journal;
+mod kept;
+#[cfg(feature = "contract-tests")]
+pub mod machine;
+mod standing;
 
+pub use by_hand::*;
+pub use catalogue::*;
+pub use fleet::*;
+pub use hosts::*;
 pub use journal::*;
+pub use kept::*;
+pub use standing::*;
 
 /// Makes a test of every behaviour. The argument is the path of an `async fn()` that returns something which
 /// dereferences to an empty store and cleans up when it is dropped. The crate needs `tokio` with its macros.
@@ -65,6 +79,9 @@ macro_rules! store_contract {
             repeat_ends_with_its_window
             repeat_is_for_the_same_identity_and_token
             repeat_ends_when_the_agent_has_signed_in
+            token_without_bounds_makes_agents_for_ever
+            id_in_use_is_not_enrolled_again
+            device_that_never_came_is_taken_over_after_the_window
             settling_ends_the_other_keys_of_that_agent_only
             settling_needs_a_known_key_of_an_agent
             offer_waits_until_it_is_used
@@ -96,6 +113,9 @@ macro_rules! store_contract {
             polls_at_once_deliver_one_execution
             sweep_moves_what_is_due_and_nothing_else
             downtime_puts_deadlines_off_once
+            step_that_cannot_follow_changes_nothing
+            secrets_are_forgotten_when_nobody_needs_them
+            work_of_silent_agents_is_given_up
             findings_are_kept_once_and_found_by_what_they_are_of
             model_action_that_was_called_off_is_not_made_again_by_itself
             device_without_a_desired_model_gets_no_action
@@ -107,6 +127,10 @@ macro_rules! store_contract {
             model_of_another_tenant_is_missing
             model_id_is_unique_in_a_tenant
             latest_release_is_the_one_registered_last
+            release_is_listed_and_removed_with_its_file
+            model_that_is_held_goes_with_its_file_unless_it_is_wanted
+            binary_is_replaced_by_the_next_of_its_name
+            signing_key_is_kept_and_retired_once
             same_storage_key_is_the_same_image
             full_batch_is_followed_by_another
             old_batch_is_followed_by_another
@@ -122,6 +146,15 @@ macro_rules! store_contract {
             key_bound_to_a_host_is_good_for_that_host_only
             bound_key_cannot_take_an_agent_of_another_host
             tenant_key_moves_an_agent
+            agents_beyond_the_room_of_a_host_are_left_out
+            agents_beyond_the_room_of_a_tenant_are_left_out
+            host_is_handed_its_commands_until_an_update_ends_them
+            update_of_a_command_that_is_not_the_hosts_changes_nothing
+            report_that_is_refused_leaves_commands_alone
+            report_that_asks_for_no_commands_gets_none
+            instructions_of_an_agent_come_before_its_tenants
+            instructions_are_forgotten_one_by_one
+            instructions_are_for_an_agent_of_their_tenant
             agent_that_is_made_or_changed_is_told
             first_known_version_is_no_change
             host_and_its_agents_are_told_when_they_are_made
@@ -138,6 +171,38 @@ macro_rules! store_contract {
             events_of_an_agent_or_a_kind_are_read_alone
             nobody_reads_another_tenants_events
             old_events_are_forgotten_and_their_numbers_not_given_again
+            agent_that_nobody_knows_is_made_by_its_word
+            agent_that_is_known_becomes_what_it_says
+            agents_that_say_the_same_at_once_are_one
+            full_fleet_takes_no_newcomer_and_knows_its_agents
+            newcomers_at_once_fill_a_fleet_exactly
+            newcomer_that_cannot_be_made_takes_no_room
+            same_word_is_another_agent_in_another_tenant_vendor_and_kind
+            wish_for_what_waits_already_is_that
+            wish_for_what_has_expired_is_a_new_one
+            same_wish_at_once_is_one_piece_of_work
+            no_more_is_asked_for_than_may_wait
+            wish_is_for_an_agent_of_its_tenant
+            work_that_is_taken_is_delivered_and_acknowledged
+            work_is_taken_from_its_agent_until_the_agent_acknowledges
+            takers_at_once_are_told_who_was_first
+            work_cannot_be_taken_before_its_time_nor_after
+            work_that_nobody_has_taken_cannot_be_reported_on
+            execution_that_fails_is_taken_again
+            work_is_listed_by_vendor_state_and_page
+            standing_changes_once_and_is_told
+            departure_ends_keys_and_calls_work_off
+            agent_leaves_by_an_uninstall_that_went_well
+            replaced_keys_have_ended_and_are_told
+            agent_that_has_left_is_given_no_key
+            last_slot_closes_its_batch
+            old_batches_are_closed_without_an_image_and_once
+            batch_is_closed_by_hand_once
+            project_of_a_device_has_batches_of_its_own
+            batches_and_images_are_listed_latest_first_page_by_page
+            last_slots_are_taken_exactly_by_many_at_once
+            report_takes_its_place_in_the_history
+            unused_key_is_told_once_for_each_offer
         }
     };
     ($fresh:path => $($behaviour:ident)*) => {
@@ -243,7 +308,7 @@ pub async fn restore_returns_agents_with_leases_and_uptime<S: Store>(store: &S) 
     assert_eq!(store.restore().await.expect("an empty store"), Restored::default());
     let seen = registered(store, "seen").await;
     let silent = registered(store, "silent").await;
-    let lease = LeaseRow { agent: seen.no, last_seen: at(5), report: Some(report("idle")) };
+    let lease = LeaseRow { agent: seen.no, last_seen: at(5), report: Some(report("idle")), place: None };
     store.flush(vec![lease.clone()], Vec::new(), at(7)).await.expect("flushed");
 
     let restored = store.restore().await.expect("restored");
@@ -383,8 +448,8 @@ fn token(id: &str, max_uses: u32) -> NewToken {
         digest: Digest::of(id),
         tenant: DEFAULT_TENANT,
         vendor: Vendor::Achilles,
-        expires_at: at(3600),
-        max_uses,
+        expires_at: Some(at(3600)),
+        max_uses: Some(max_uses),
         at: at(0),
     }
 }
@@ -455,8 +520,8 @@ pub async fn concurrent_enrolments_make_as_many_agents_as_uses<S: Store>(store: 
     for outcome in together(attempts).await {
         match outcome.expect("the store answers") {
             Enrolled::New(_) => agents += 1,
-            Enrolled::Refused | Enrolled::Raced => {}
-            Enrolled::Again(agent) => panic!("{agent:?} was not enrolled before"),
+            Enrolled::UsedUp(_) => {}
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!((agents, uses(store, "t").await), (5, 5));
@@ -479,14 +544,16 @@ pub async fn enrolment_is_refused_without_a_live_token<S: Store>(store: &S) {
     let mut other_vendor = newcomer("live", "host", "key", 1);
     other_vendor.agent.vendor = Vendor::Acusight;
 
-    for refused in [
-        newcomer("unknown", "host", "key", 1),
-        newcomer("revoked", "host", "key", 1),
-        newcomer("used up", "host", "key", 1),
-        newcomer("live", "host", "key", 3600),
-        other_vendor,
+    for (attempt, outcome) in [
+        (newcomer("unknown", "host", "key", 2), Enrolled::Refused),
+        (newcomer("revoked", "host", "key", 2), Enrolled::Refused),
+        (newcomer("revoked", "host", "key", 3600), Enrolled::Refused),
+        (newcomer("used up", "host", "key", 2), Enrolled::UsedUp(at(1))),
+        (newcomer("used up", "host", "key", 3600), Enrolled::Expired),
+        (newcomer("live", "host", "key", 3600), Enrolled::Expired),
+        (other_vendor, Enrolled::Refused),
     ] {
-        assert_eq!(enrolled(store, refused).await, Enrolled::Refused);
+        assert_eq!(enrolled(store, attempt).await, outcome);
     }
     assert_eq!(key(store, "key").await, None);
     assert_eq!(uses(store, "live").await, 0);
@@ -495,8 +562,70 @@ pub async fn enrolment_is_refused_without_a_live_token<S: Store>(store: &S) {
 pub async fn failed_enrolment_counts_no_use<S: Store>(store: &S) {
     issued(store, "t", 2).await;
     newly_enrolled(store, newcomer("t", "first", "key", 1)).await;
-    assert!(is_taken(&store.enroll(newcomer("t", "second", "key", 1)).await));
+    let mut same_key = newcomer("t", "second", "key", 1);
+    same_key.agent.id = Some("another".to_owned());
+    assert!(is_taken(&store.enroll(same_key).await));
     assert_eq!(uses(store, "t").await, 1);
+}
+
+pub async fn token_without_bounds_makes_agents_for_ever<S: Store>(store: &S) {
+    let issued = NewToken { expires_at: None, max_uses: None, ..token("t", 1) };
+    let issued = store.issue_token(issued).await.expect("fresh");
+    assert_eq!((issued.expires_at, issued.max_uses, issued.last_used_at), (None, None, None));
+    for n in 0..3 {
+        newly_enrolled(store, newcomer("t", &format!("host {n}"), &format!("{n}"), 4_000_000_000 + n)).await;
+    }
+    let listed = store.tokens(DEFAULT_TENANT).await.expect("listed");
+    assert_eq!((listed[0].expires_at, listed[0].max_uses, listed[0].uses), (None, None, 3));
+    assert_eq!(listed[0].last_used_at, Some(at(4_000_000_002)));
+}
+
+/// An enrolment of a device that says its id, with the key `key`, `seconds` after the start.
+fn device_with(token: &str, id: &str, key: &str, seconds: i64) -> Enrolment {
+    let mut enrolment = newcomer(token, id, key, seconds);
+    enrolment.agent.id = Some(id.to_owned());
+    enrolment
+}
+
+pub async fn id_in_use_is_not_enrolled_again<S: Store>(store: &S) {
+    issued(store, "t", 9).await;
+    issued(store, "u", 9).await;
+    store.register(NewAgent { vendor: Vendor::Achilles, ..device("registered") }).await.expect("free");
+    newly_enrolled(store, device_with("t", "signed in", "1", 0)).await;
+    store.settle_key(Digest::of("1"), at(1)).await.expect("signed in");
+    newly_enrolled(store, device_with("t", "fresh", "2", 0)).await;
+    for (token, id, seconds) in [
+        ("t", "registered", 2),
+        ("t", "registered", 700),
+        ("t", "signed in", 2),
+        ("t", "signed in", 700),
+        ("u", "signed in", 700),
+        // Within the window it is the same token that repeats.
+        ("u", "fresh", 2),
+    ] {
+        let outcome = enrolled(store, device_with(token, id, "x", seconds)).await;
+        assert_eq!(outcome, Enrolled::Exists, "{token}, {id}, {seconds}");
+    }
+    assert_eq!((uses(store, "t").await, uses(store, "u").await), (2, 0));
+    assert_eq!(key(store, "x").await, None);
+    // The id is free in another tenant, and who has no good token is not told of it.
+    store.issue_token(NewToken { tenant: OTHER_TENANT, ..token("theirs", 1) }).await.expect("fresh");
+    newly_enrolled(store, device_with("theirs", "signed in", "3", 2)).await;
+    assert_eq!(enrolled(store, device_with("t", "signed in", "x", 3600)).await, Enrolled::Expired);
+    assert_eq!(enrolled(store, device_with("unknown", "signed in", "x", 2)).await, Enrolled::Refused);
+}
+
+pub async fn device_that_never_came_is_taken_over_after_the_window<S: Store>(store: &S) {
+    issued(store, "t", 9).await;
+    issued(store, "u", 1).await;
+    let lost = newly_enrolled(store, device_with("t", "d", "1", 0)).await;
+    let found = newly_enrolled(store, device_with("u", "d", "2", 601)).await;
+    assert_eq!((found.no, uses(store, "t").await, uses(store, "u").await), (lost.no, 1, 1));
+    assert_eq!(key(store, "1").await, Some(bound(&lost)), "it may yet come with the first");
+    assert_eq!(key(store, "2").await, Some(bound(&lost)));
+    // The window is that of the latest, with its token.
+    assert_eq!(enrolled(store, device_with("t", "d", "3", 1000)).await, Enrolled::Exists);
+    assert_eq!(enrolled(store, device_with("u", "d", "4", 1000)).await, Enrolled::Again(found));
 }
 
 pub async fn lost_answer_is_repeated_without_a_use<S: Store>(store: &S) {
@@ -542,7 +671,7 @@ pub async fn repeat_ends_when_the_agent_has_signed_in<S: Store>(store: &S) {
     issued(store, "t", 1).await;
     newly_enrolled(store, newcomer("t", "host", "1", 0)).await;
     store.settle_key(Digest::of("1"), at(1)).await.expect("signed in");
-    assert_eq!(enrolled(store, newcomer("t", "host", "2", 2)).await, Enrolled::Refused);
+    assert_eq!(enrolled(store, newcomer("t", "host", "2", 2)).await, Enrolled::UsedUp(at(0)));
     assert_eq!(key(store, "2").await, None);
 }
 
@@ -638,8 +767,8 @@ async fn leases<S: Store>(store: &S) -> Vec<LeaseRow> {
 
 pub async fn later_lease_wins_and_again_is_the_same<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await.no;
-    let later = LeaseRow { agent, last_seen: at(9), report: Some(report("later")) };
-    let earlier = LeaseRow { agent, last_seen: at(8), report: Some(report("earlier")) };
+    let later = LeaseRow { agent, last_seen: at(9), report: Some(report("later")), place: None };
+    let earlier = LeaseRow { agent, last_seen: at(8), report: Some(report("earlier")), place: None };
     store.flush(vec![earlier.clone()], Vec::new(), at(10)).await.expect("flushed");
     assert_eq!(leases(store).await, std::slice::from_ref(&earlier));
     for rows in [[later.clone()], [earlier], [later.clone()]] {
@@ -650,14 +779,14 @@ pub async fn later_lease_wins_and_again_is_the_same<S: Store>(store: &S) {
     let as_late = LeaseRow { report: Some(report("as late")), ..later };
     store.flush(vec![as_late.clone()], Vec::new(), at(10)).await.expect("flushed");
     assert_eq!(leases(store).await, [as_late]);
-    let silent = LeaseRow { agent, last_seen: at(11), report: None };
+    let silent = LeaseRow { agent, last_seen: at(11), report: None, place: None };
     store.flush(vec![silent.clone()], Vec::new(), at(12)).await.expect("flushed");
     assert_eq!(leases(store).await, [silent]);
 }
 
 pub async fn lease_of_an_unknown_agent_is_ignored<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await.no;
-    let known = LeaseRow { agent, last_seen: at(1), report: None };
+    let known = LeaseRow { agent, last_seen: at(1), report: None, place: None };
     let unknown = LeaseRow { agent: 404, ..known.clone() };
     store.flush(vec![unknown, known.clone()], Vec::new(), at(2)).await.expect("flushed");
     assert_eq!(leases(store).await, [known]);
@@ -670,6 +799,10 @@ pub async fn uptime_does_not_go_back<S: Store>(store: &S) {
 }
 
 // Work
+
+fn latest(limit: u32) -> WorkFilter {
+    WorkFilter { limit, ..WorkFilter::default() }
+}
 
 fn work(agent: &Agent, id: &str) -> NewWork {
     NewWork {
@@ -707,6 +840,7 @@ fn said(agent: &Agent, id: &str, event: WorkEvent) -> WorkReport {
         tenant: agent.tenant,
         agent: agent.no,
         event,
+        step: None,
         result: None,
         findings: Vec::new(),
         at: at(50),
@@ -722,7 +856,7 @@ async fn heard<S: Store>(store: &S, report: WorkReport) -> Reported {
 }
 
 async fn listed<S: Store>(store: &S, agent: &Agent) -> Vec<Work> {
-    store.work(agent.tenant, Some(agent.no), 1000).await.expect("listed")
+    store.work(agent.tenant, WorkFilter { agent: Some(agent.no), ..latest(1000) }).await.expect("listed")
 }
 
 pub async fn work_is_delivered_by_priority_then_age<S: Store>(store: &S) {
@@ -854,8 +988,14 @@ pub async fn nobody_learns_of_another_tenants_work<S: Store>(store: &S) {
     delivered(store, &agent, Delivery::All, 1).await;
     assert_eq!(heard(store, done(&theirs, "w")).await, Reported::Unknown);
     assert_eq!(heard(store, done(&theirs, "none")).await, Reported::Unknown);
-    assert!(store.work(OTHER_TENANT, Some(agent.no), 10).await.expect("listed").is_empty());
-    assert!(store.work(OTHER_TENANT, None, 10).await.expect("listed").is_empty());
+    assert!(
+        store
+            .work(OTHER_TENANT, WorkFilter { agent: Some(agent.no), ..latest(10) })
+            .await
+            .expect("listed")
+            .is_empty()
+    );
+    assert!(store.work(OTHER_TENANT, latest(10)).await.expect("listed").is_empty());
     assert_eq!(delivered(store, &agent, Delivery::All, 2).await, ["w"]);
 }
 
@@ -867,9 +1007,9 @@ pub async fn work_is_listed_latest_first_within_the_limit<S: Store>(store: &S) {
     }
     queued(store, work(&other, "d")).await;
     let ids = |work: Vec<Work>| work.into_iter().map(|work| work.id).collect::<Vec<_>>();
-    assert_eq!(ids(store.work(DEFAULT_TENANT, None, 2).await.expect("listed")), ["d", "c"]);
+    assert_eq!(ids(store.work(DEFAULT_TENANT, latest(2)).await.expect("listed")), ["d", "c"]);
     assert_eq!(ids(listed(store, &agent).await), ["c", "b", "a"]);
-    assert!(store.work(DEFAULT_TENANT, None, 0).await.expect("listed").is_empty());
+    assert!(store.work(DEFAULT_TENANT, latest(0)).await.expect("listed").is_empty());
 }
 
 pub async fn same_key_makes_one_piece_of_work<S: Store>(store: &S) {
@@ -1123,6 +1263,124 @@ fn found(id: &str, control: Option<&str>) -> Finding {
     }
 }
 
+pub async fn step_that_cannot_follow_changes_nothing<S: Store>(store: &S) {
+    const QUEUED: Stage = (WorkState::Queued, false);
+    const DELIVERED: Stage = (WorkState::Delivered, false);
+    const RUNNING: Stage = (WorkState::Running, true);
+    let agent = registered(store, "d-1").await;
+    queued(store, work(&agent, "w")).await;
+    let word = |event, from, to| WorkReport {
+        step: Some(WorkStep { from, to }),
+        result: Some(json!({"exit_code": 7})),
+        ..said(&agent, "w", event)
+    };
+    let succeed = || word(WorkEvent::Succeed, &[RUNNING], (WorkState::Succeeded, true));
+    // The table has this one, the step has not.
+    let deliver = |from| word(WorkEvent::Deliver, from, DELIVERED);
+    assert!(matches!(heard(store, deliver(&[])).await, Reported::Illegal(work, _) if work.stage() == QUEUED));
+    assert!(
+        matches!(heard(store, deliver(&[QUEUED])).await, Reported::Now(work) if work.stage() == DELIVERED)
+    );
+    assert!(
+        matches!(heard(store, deliver(&[QUEUED])).await, Reported::Before(work) if work.stage() == DELIVERED)
+    );
+    let Reported::Illegal(stands, illegal) = heard(store, succeed()).await else { panic!("it is not begun") };
+    assert_eq!((stands.stage(), illegal.from), (DELIVERED, WorkState::Delivered));
+    let (stored, _) = named(store, &agent, "w").await;
+    assert_eq!((stored.stage(), stored.result), (DELIVERED, None));
+    let started = heard(store, word(WorkEvent::Start, &[DELIVERED], RUNNING)).await;
+    assert!(matches!(started, Reported::Now(work) if work.stage() == RUNNING));
+    assert!(
+        matches!(heard(store, succeed()).await, Reported::Now(work) if work.state == WorkState::Succeeded)
+    );
+    for end in [succeed(), deliver(&[]), word(WorkEvent::Fail, &[], (WorkState::Failed, true))] {
+        assert!(
+            matches!(heard(store, end).await, Reported::Before(work) if work.state == WorkState::Succeeded)
+        );
+    }
+}
+
+pub async fn secrets_are_forgotten_when_nobody_needs_them<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    let payload = facts(json!({"command": "env", "env_vars": {"TOKEN": "s3cret"}}));
+    let wish = |id: &str| NewWork {
+        payload: payload.clone(),
+        key: Some(id.to_owned()),
+        ttl: Duration::from_secs(10_000),
+        ..work(&agent, id)
+    };
+    for (id, max_retries) in [("once", 0), ("twice", 1)] {
+        queued(store, NewWork { max_retries, ..wish(id) }).await;
+        let handed_over = |at| store.deliver(agent.no, Delivery::All, at);
+        for seconds in [1, 2] {
+            let handed_over = handed_over(at(seconds)).await.expect("delivered").work;
+            assert_eq!(handed_over[0].payload, payload, "{id}: it may not have arrived");
+        }
+        heard(store, said(&agent, id, WorkEvent::Acknowledge)).await;
+        let kept = |(work, _): (Work, _)| work.payload.contains_key(SECRETS);
+        assert_eq!(
+            kept(named(store, &agent, id).await),
+            max_retries > 0,
+            "{id}: while it may be tried again"
+        );
+        if max_retries > 0 {
+            heard(store, said(&agent, id, WorkEvent::Fail)).await;
+            assert_eq!(
+                handed_over(at(60)).await.expect("delivered").work[0].payload,
+                payload,
+                "{id}: once more"
+            );
+        }
+        heard(store, WorkReport { at: at(61), ..done(&agent, id) }).await;
+        let (ended, _) = named(store, &agent, id).await;
+        assert_eq!(ended.payload, facts(json!({"command": "env"})), "{id}: at its end");
+        // Asked for again, it is the same wish.
+        let again = store.queue(NewWork { max_retries, ..wish(id) }).await.expect("the key is known");
+        assert_eq!(again, Queued::Before(ended), "{id}");
+    }
+    // Work that nobody ever had, too.
+    queued(store, wish("never")).await;
+    store.cancel_work(agent.tenant, "never".to_owned(), at(70)).await.expect("called off");
+    assert_eq!(named(store, &agent, "never").await.0.payload, facts(json!({"command": "env"})));
+}
+
+pub async fn work_of_silent_agents_is_given_up<S: Store>(store: &S) {
+    let agent = registered(store, "d-1").await;
+    let other = registered(store, "d-2").await;
+    let long = |agent: &Agent, id: &str| NewWork { ttl: Duration::from_secs(100_000), ..work(agent, id) };
+    queued(store, NewWork { max_retries: 1, priority: 9, ..long(&agent, "running") }).await;
+    queued(store, NewWork { priority: 8, ..long(&agent, "downloading") }).await;
+    queued(store, NewWork { priority: 7, ..long(&agent, "assigned") }).await;
+    queued(store, long(&other, "other's")).await;
+    delivered(store, &agent, Delivery::All, 1).await;
+    delivered(store, &other, Delivery::All, 1).await;
+    queued(store, NewWork { at: at(2), ..long(&agent, "waiting") }).await;
+    heard(store, said(&agent, "running", WorkEvent::Start)).await;
+    heard(store, said(&agent, "downloading", WorkEvent::Acknowledge)).await;
+    heard(store, said(&other, "other's", WorkEvent::Start)).await;
+
+    let give_up = |seconds| store.give_up_work(vec![agent.no, 404], at(seconds));
+    let swept = give_up(500).await.expect("given up");
+    assert_eq!(swept, Swept { agents: vec![agent.no], moved: 2 });
+    let (running, earlier) = named(store, &agent, "running").await;
+    assert_eq!((running.state, running.execution_number), (WorkState::Queued, 2));
+    assert_eq!((earlier.len(), earlier[0].state, earlier[0].ended_at), (1, WorkState::Failed, at(500)));
+    let (downloading, _) = named(store, &agent, "downloading").await;
+    assert_eq!((downloading.state, downloading.completed_at), (WorkState::Failed, Some(at(500))));
+    for result in [earlier[0].result.as_ref(), downloading.result.as_ref()] {
+        let result = result.and_then(Value::as_object).expect("the server says what came of it");
+        let names: Vec<_> = result.keys().map(String::as_str).collect();
+        assert_eq!(names, ["error", "execution_duration_ms", "exit_code", "stderr", "stdout"]);
+        assert!(result["error"].as_str().is_some_and(|error| error.contains("silent")));
+    }
+    // What nobody has begun waits for its agent, and others have nothing to do with it.
+    for (id, state) in [("assigned", WorkState::Delivered), ("waiting", WorkState::Queued)] {
+        assert_eq!(named(store, &agent, id).await.0.state, state, "{id}");
+    }
+    assert_eq!(named(store, &other, "other's").await.0.state, WorkState::Running);
+    assert_eq!(give_up(501).await.expect("given up"), Swept::default(), "once");
+}
+
 pub async fn findings_are_kept_once_and_found_by_what_they_are_of<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await;
     let other = registered(store, "d-2").await;
@@ -1187,7 +1445,7 @@ fn model(id: &str) -> Model {
         tenant: DEFAULT_TENANT,
         name: "detector".to_owned(),
         version: "3".to_owned(),
-        download_url: format!("https://models.example/{id}"),
+        place: FilePlace::Url(format!("https://models.example/{id}")),
         file_ext: Some("onnx".to_owned()),
         label_map: None,
         created_at: at(0),
@@ -1323,6 +1581,7 @@ pub async fn model_id_is_unique_in_a_tenant<S: Store>(store: &S) {
 
 pub async fn latest_release_is_the_one_registered_last<S: Store>(store: &S) {
     let release = |version: &str, os: &str, seconds| Release {
+        no: 0,
         tenant: DEFAULT_TENANT,
         version: version.to_owned(),
         os: os.to_owned(),
@@ -1330,7 +1589,7 @@ pub async fn latest_release_is_the_one_registered_last<S: Store>(store: &S) {
         sha256: [7; 32],
         signature: [8; 64],
         size: 1 << 40,
-        download_url: "https://releases.example/agent".to_owned(),
+        download_url: Some("https://releases.example/agent".to_owned()),
         mandatory: true,
         created_at: at(seconds),
     };
@@ -1338,12 +1597,12 @@ pub async fn latest_release_is_the_one_registered_last<S: Store>(store: &S) {
     assert_eq!(latest(DEFAULT_TENANT, "linux", "amd64").await.expect("read"), None);
     store.add_release(release("2.0", "linux", 9)).await.expect("kept");
     // A step back is a release like any other, whatever its version or the clock say.
-    store.add_release(release("1.9", "linux", 8)).await.expect("kept");
+    let last = store.add_release(release("1.9", "linux", 8)).await.expect("kept");
     store.add_release(release("3.0", "windows", 10)).await.expect("kept");
     let theirs = Release { tenant: OTHER_TENANT, ..release("4.0", "linux", 11) };
     store.add_release(theirs).await.expect("kept");
     let found = latest(DEFAULT_TENANT, "linux", "amd64").await.expect("read");
-    assert_eq!(found, Some(release("1.9", "linux", 8)));
+    assert_eq!(found, Some(Release { no: last.no, ..release("1.9", "linux", 8) }));
     assert_eq!(latest(DEFAULT_TENANT, "linux", "arm64").await.expect("read"), None);
 }
 
@@ -1474,6 +1733,9 @@ fn host_report(fingerprint: &str, agents: Vec<HostedAgent>) -> HostReport {
             ..Observation::default()
         },
         agents,
+        limits: HostLimits::default(),
+        updates: Vec::new(),
+        commands: true,
         at: at(100),
     }
 }
@@ -1484,7 +1746,10 @@ async fn reported<S: Store>(store: &S, report: HostReport) -> Hosted {
 
 async fn taken<S: Store>(store: &S, report: HostReport) -> (Agent, Vec<Agent>, Vec<No>) {
     match reported(store, report).await {
-        Hosted::Taken { host, agents, all } => (host, agents, all),
+        Hosted::Taken { host, agents, all, .. } => {
+            let agents: Option<Vec<_>> = agents.into_iter().collect();
+            (host, agents.expect("there is room for all"), all)
+        }
         other => panic!("not taken: {other:?}"),
     }
 }
@@ -1623,11 +1888,21 @@ mod tests {
         let source = include_str!("contract.rs");
         let (list, behaviours) = source.split_once("const OTHER_TENANT").unwrap();
         let listed = list.lines().filter(|line| line.starts_with("            ") && line.contains('_'));
-        let listed: Vec<_> = listed.map(str::trim).filter(|line| !line.contains(' ')).collect();
-        let journal = include_str!("contract/journal.rs");
-        let written =
-            behaviours.lines().chain(journal.lines()).filter_map(|line| line.strip_prefix("pub async fn "));
-        let written: Vec<_> = written.filter_map(|line| line.split('<').next()).collect();
+        let mut listed: Vec<_> = listed.map(str::trim).filter(|line| !line.contains(' ')).collect();
+        listed.sort_unstable();
+        let parts = [
+            include_str!("contract/by_hand.rs"),
+            include_str!("contract/catalogue.rs"),
+            include_str!("contract/fleet.rs"),
+            include_str!("contract/hosts.rs"),
+            include_str!("contract/journal.rs"),
+            include_str!("contract/kept.rs"),
+            include_str!("contract/standing.rs"),
+        ];
+        let lines = behaviours.lines().chain(parts.into_iter().flat_map(str::lines));
+        let written = lines.filter_map(|line| line.strip_prefix("pub async fn "));
+        let mut written: Vec<_> = written.filter_map(|line| line.split('<').next()).collect();
+        written.sort_unstable();
         assert_eq!(listed, written);
     }
 }

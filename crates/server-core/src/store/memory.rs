@@ -4,18 +4,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    Catalogue, Directory, Founding, Images, Journal, Keys, Leases, Outcome, Restored, StoreError, WorkQueue,
-};
+mod catalogue;
+mod images;
+
+use super::{Directory, Founding, Journal, Keys, Leases, Offer, Outcome, Restored, StoreError, WorkQueue};
+use crate::domain::Batch;
 use crate::domain::{
-    Agent, BatchLimits, Credential, Delivery, Enrolled, Enrolment, Execution, Finding, FindingFilter,
-    FoundRow, HIGHEST_NO, HandedOver, HostReport, Hosted, Kind, MODEL_UPDATE, Model, ModelReport, Moved,
-    NewAgent, NewImage, NewToken, NewWork, No, Observation, Queued, Reconciled, Recorded, Release, Reported,
-    Swept, Token, Vendor, Work, WorkReport,
+    Agent, Announced, Asked, Binary, CommandUpdate, Credential, Delivery, Enrolled, Enrolment, Execution,
+    Finding, FindingFilter, FoundRow, HIGHEST_NO, HandedOver, HostReport, Hosted, Instructions, Kind,
+    MODEL_UPDATE, Model, ModelReport, Moved, NewAgent, NewImage, NewToken, NewWork, No, Observation, Queued,
+    Reconciled, Release, Reported, SigningKey, Standing, Swept, Token, Vendor, Work, WorkFilter, WorkReport,
 };
 use crate::events::{Event, EventQuery, NewEvent};
 use crate::keys::{Digest, Foundation};
-use crate::lease::{Downtime, LeaseRow};
+use crate::lease::{Downtime, LeaseRow, Sample};
 
 /// A store that forgets everything when the process ends: for demonstrations and tests.
 ///
@@ -41,12 +43,18 @@ struct State {
     foundation: Option<Foundation>,
     up_until: Option<DateTime<Utc>>,
     agents: BTreeMap<No, Agent>,
+    /// How many agents each tenant has.
+    sizes: HashMap<No, u64>,
     names: HashMap<(No, Vendor, Kind, String), No>,
     /// The agents of each host.
     hosted: HashMap<No, BTreeSet<No>>,
     keys: HashMap<Digest, Credential>,
     tokens: Vec<IssuedToken>,
     leases: HashMap<No, LeaseRow>,
+    /// Reports by agent and place.
+    history: HashMap<No, BTreeMap<u32, Sample>>,
+    /// When the keys were offered that agents have, and whether it was told that one is not used.
+    offers: HashMap<No, (Offer, bool)>,
     works: BTreeMap<No, Work>,
     work_ids: HashMap<(No, String), No>,
     /// The work of each agent that has not come to its end.
@@ -57,11 +65,20 @@ struct State {
     findings: Vec<FoundRow>,
     finding_ids: HashSet<(No, String)>,
     models: HashMap<(No, String), Model>,
+    /// Files to work by, of a tenant and of its agents.
+    instructions: HashMap<(No, Option<No>), Instructions>,
     releases: Vec<Release>,
-    batches: HashMap<No, Batch>,
-    batch_ids: HashSet<String>,
-    /// Images by device and storage key, each under the batch that it went into.
-    images: HashMap<No, HashMap<String, NewImage>>,
+    last_release: No,
+    binaries: BTreeMap<(No, String), Binary>,
+    signing_keys: Vec<SigningKey>,
+    batches: BTreeMap<No, Batch>,
+    batch_ids: HashMap<String, No>,
+    /// The batch of each device that takes images.
+    open_batches: HashMap<No, No>,
+    /// Images by number, each with the batch that it went into.
+    images: BTreeMap<No, NewImage>,
+    /// Images by device and storage key.
+    image_keys: HashMap<No, HashMap<String, No>>,
     image_ids: HashSet<String>,
     /// Events by number.
     events: BTreeMap<i64, Event>,
@@ -78,14 +95,6 @@ struct IssuedToken {
     enrolments: HashMap<String, (No, DateTime<Utc>)>,
 }
 
-/// The batch that a device's images go into.
-#[derive(Debug)]
-struct Batch {
-    id: String,
-    images: u32,
-    opened_at: DateTime<Utc>,
-}
-
 impl State {
     /// Writes an event.
     fn tell(&mut self, event: impl Into<Option<NewEvent>>) {
@@ -93,6 +102,13 @@ impl State {
             self.last_event += 1;
             self.events.insert(self.last_event, event.into_event(self.last_event));
         }
+    }
+
+    /// Notes that it is told of an offered key that it is not used. Says whether that is still to be told.
+    fn notes_unused(&mut self, no: No, rotation: u32) -> bool {
+        let waits = self.agents.get(&no).is_some_and(|agent| agent.rotating && agent.rotation == rotation);
+        let told = self.offers.get_mut(&no).map(|(_, told)| told);
+        waits && told.is_some_and(|told| !std::mem::replace(told, true))
     }
 
     fn agent(&self, no: No) -> Outcome<&Agent> {
@@ -142,6 +158,7 @@ impl State {
             self.add_key(digest, bound)?;
         }
         self.names.insert((agent.tenant, agent.vendor, agent.kind, agent.id.clone()), no);
+        *self.sizes.entry(agent.tenant).or_default() += 1;
         self.put(agent.clone());
         Ok(agent)
     }
@@ -174,6 +191,36 @@ impl State {
         Ok(agent)
     }
 
+    fn stand(&mut self, no: No, standing: Standing, at: DateTime<Utc>) -> Outcome<Agent> {
+        let mut agent = self.agent(no)?.clone();
+        if agent.stand(standing, at) {
+            self.tell(NewEvent::stands(&agent, at));
+            if standing.is_final() {
+                self.keys.retain(|_, credential| credential.agent != Some(no));
+                for work in self.open_work(no) {
+                    self.put_moved(work.cancel(at));
+                }
+            }
+            self.put(agent.clone());
+        }
+        Ok(agent)
+    }
+
+    /// Whether the tenant of a host may have another agent.
+    fn has_room(&self, report: &HostReport) -> bool {
+        report.limits.has_room(self.sizes.get(&report.tenant).copied().unwrap_or(0))
+    }
+
+    /// Takes what a host says of a command that it was given.
+    fn tell_command(&mut self, report: &HostReport, host: No, update: &CommandUpdate) -> Reported {
+        let work = self.works.get(&update.no).filter(|work| work.tenant == report.tenant).cloned();
+        let Some(work) = work else { return Reported::Unknown };
+        let word = report.word_of(host, &work, update);
+        let earlier = self.executions.get(&work.no).map_or(&[][..], Vec::as_slice);
+        let moved = work.report(earlier, &word);
+        self.put_moved(moved)
+    }
+
     fn hosted_by_key(&self, host: No, key: &str) -> Option<No> {
         let mut on_host = self.hosted.get(&host)?.iter().copied();
         on_host.find(|no| self.agents.get(no).and_then(Agent::hosted_key) == Some(key))
@@ -185,6 +232,29 @@ impl State {
         }
         self.keys.insert(digest, credential);
         Ok(())
+    }
+
+    fn add_key_of(&mut self, agent: &Agent, digest: Option<Digest>) -> Outcome<()> {
+        let bound = Credential {
+            tenant: agent.tenant,
+            vendor: agent.vendor,
+            agent: Some(agent.no),
+            candidate: false,
+        };
+        digest.map_or(Ok(()), |digest| self.add_key(digest, bound))
+    }
+
+    /// The agent that has the id of one to be made.
+    fn known_by_id(&self, agent: &NewAgent) -> Option<Agent> {
+        let no = self.named(agent.tenant, agent.vendor, agent.kind, agent.id.as_deref()?)?;
+        self.agents.get(&no).cloned()
+    }
+
+    /// Whether a newcomer takes over the agent of its id.
+    fn may_take_over(&self, enrolment: &Enrolment, known: &Agent) -> bool {
+        let enrolments = self.tokens.iter().flat_map(|issued| issued.enrolments.values());
+        let latest = enrolments.filter(|(no, _)| *no == known.no).map(|(_, at)| *at).max();
+        latest.is_some_and(|at| enrolment.may_take_over(at, known))
     }
 
     fn add_work(&mut self, work: NewWork) -> Outcome<Queued> {
@@ -207,6 +277,22 @@ impl State {
         }
         self.put_work(work.clone());
         Ok(Queued::Now(work))
+    }
+
+    fn ask(&mut self, work: NewWork, most: u32) -> Outcome<Asked> {
+        let open = self.open.get(&work.agent);
+        let last = open.and_then(BTreeSet::last).and_then(|no| self.works.get(no));
+        // One of another tenant's agent is none of this wish's.
+        if let Some(last) = last.filter(|last| last.tenant == work.tenant && work.repeats(last)) {
+            return Ok(Asked::Waiting(last.clone()));
+        }
+        if open.is_some_and(|open| open.len() as u64 >= u64::from(most)) {
+            return Ok(Asked::Full);
+        }
+        Ok(match self.add_work(work)? {
+            Queued::Now(work) => Asked::Now(work),
+            Queued::Before(work) | Queued::Conflict(work) => Asked::Waiting(work),
+        })
     }
 
     fn put_executions(&mut self, ended: &[Execution]) {
@@ -273,6 +359,10 @@ impl Founding for MemoryStore {
     async fn found(&self, fresh: Foundation) -> Outcome<(Foundation, bool)> {
         let mut state = self.state();
         let first = state.foundation.is_none();
+        if first {
+            let seed = fresh.signing;
+            state.signing_keys.push(SigningKey { no: 1, seed, created_at: None, retired_at: None });
+        }
         Ok((state.foundation.get_or_insert(fresh).clone(), first))
     }
 
@@ -283,7 +373,10 @@ impl Founding for MemoryStore {
             .values()
             .map(|agent| (agent.clone(), state.leases.get(&agent.no).cloned()))
             .collect();
-        Ok(Restored { agents, up_until: state.up_until, online: state.online.clone() })
+        let waits = |offer: &Offer| state.agents.get(&offer.agent).is_some_and(|agent| agent.rotating);
+        let offers = state.offers.values().filter(|(offer, told)| !told && waits(offer));
+        let offers = offers.map(|(offer, _)| *offer).collect();
+        Ok(Restored { agents, up_until: state.up_until, online: state.online.clone(), offers })
     }
 }
 
@@ -312,8 +405,29 @@ impl Directory for MemoryStore {
         self.state().register_and_tell(agent)
     }
 
+    async fn announce(&self, agent: NewAgent, most: u64) -> Outcome<Announced> {
+        let mut state = self.state();
+        let id = agent.id.as_deref();
+        let known = id.and_then(|id| state.named(agent.tenant, agent.vendor, agent.kind, id));
+        let Some(no) = known else {
+            if state.sizes.get(&agent.tenant).is_some_and(|size| *size >= most) {
+                return Ok(Announced::Full);
+            }
+            return Ok(Announced::New(state.register_and_tell(agent)?));
+        };
+        let (row, seen) = (state.agent(no)?, agent.observation());
+        if row.disabled || !seen.changes(row) {
+            return Ok(Announced::Known(row.clone()));
+        }
+        Ok(Announced::Known(state.observe(no, seen, agent.at)?))
+    }
+
     async fn observe(&self, no: No, seen: Observation, at: DateTime<Utc>) -> Outcome<Agent> {
         self.state().observe(no, seen, at)
+    }
+
+    async fn stand(&self, no: No, standing: Standing, at: DateTime<Utc>) -> Outcome<Agent> {
+        self.state().stand(no, standing, at)
     }
 
     async fn report_host(&self, report: HostReport) -> Outcome<Hosted> {
@@ -332,6 +446,9 @@ impl Directory for MemoryStore {
             }
         }
         state.check_parent(report.tenant, report.host.parent)?;
+        if known.is_none() && !state.has_room(&report) {
+            return Ok(Hosted::Full);
+        }
 
         let host = match known {
             Some(no) if report.host.changes(state.agent(no)?) => {
@@ -342,20 +459,40 @@ impl Directory for MemoryStore {
         };
         let mut numbers = Vec::new();
         for agent in &report.agents {
-            let Some(no) = agent.no.or_else(|| state.hosted_by_key(host, &agent.key)) else {
-                numbers.push(state.register_and_tell(report.new_agent(agent, host))?.no);
+            let known = agent.no.or_else(|| state.hosted_by_key(host, &agent.key));
+            let is_here = match known {
+                Some(no) => state.agent(no)?.parent == Some(host),
+                None => false,
+            };
+            let on_host = state.hosted.get(&host).map_or(0, BTreeSet::len);
+            let is_left_out = !is_here
+                && (!report.limits.has_room_on_host(on_host) || known.is_none() && !state.has_room(&report));
+            if is_left_out {
+                numbers.push(None);
+                continue;
+            }
+            let Some(no) = known else {
+                numbers.push(Some(state.register_and_tell(report.new_agent(agent, host))?.no));
                 continue;
             };
             let seen = agent.observation(host);
             if seen.changes(state.agent(no)?) {
                 state.observe(no, seen, report.at)?;
             }
-            numbers.push(no);
+            numbers.push(Some(no));
         }
+        let told = report.updates.iter().map(|update| state.tell_command(&report, host, update)).collect();
+        let handed_over = match report.commands {
+            true => state.hand_over(host, Delivery::All, report.at),
+            false => HandedOver::default(),
+        };
+        let agent = |no: Option<No>| no.map(|no| state.agent(no).cloned()).transpose();
         Ok(Hosted::Taken {
             host: state.agent(host)?.clone(),
-            agents: numbers.into_iter().map(|no| state.agent(no).cloned()).collect::<Outcome<_>>()?,
+            agents: numbers.into_iter().map(agent).collect::<Outcome<_>>()?,
             all: state.hosted.get(&host).into_iter().flatten().copied().collect(),
+            told,
+            handed_over,
         })
     }
 }
@@ -401,36 +538,36 @@ impl Keys for MemoryStore {
         let Some((place, issued)) = place.and_then(|place| Some((place, state.tokens.get(place)?))) else {
             return Ok(Enrolled::Refused);
         };
+        let at = enrolment.agent.at;
+        let refusal = issued.token.refusal(enrolment.agent.vendor, at);
         if issued.token.vendor != enrolment.agent.vendor || issued.token.revoked {
             return Ok(Enrolled::Refused);
         }
-        let (token, at) = (issued.token.id.clone(), enrolment.agent.at);
+        let token = issued.token.id.clone();
         let earlier = issued.enrolments.get(&enrolment.identity).and_then(|(no, at)| {
             let agent = state.agents.get(no)?;
             enrolment.repeats(*at, agent).then(|| agent.clone())
         });
         if let Some(agent) = earlier {
-            if let Some(digest) = enrolment.agent.key {
-                state.add_key(
-                    digest,
-                    Credential {
-                        tenant: agent.tenant,
-                        vendor: agent.vendor,
-                        agent: Some(agent.no),
-                        candidate: false,
-                    },
-                )?;
-            }
+            state.add_key_of(&agent, enrolment.agent.key)?;
             state.tell(NewEvent::enrolled(&agent, &token, true, at));
             return Ok(Enrolled::Again(agent));
         }
-        if !issued.token.is_live(at) {
-            return Ok(Enrolled::Refused);
+        if let Some(refusal) = refusal {
+            return Ok(refusal);
         }
         enrolment.agent.tenant = issued.token.tenant;
-        let agent = state.register(enrolment.agent)?;
+        let agent = match state.known_by_id(&enrolment.agent) {
+            Some(known) if !state.may_take_over(&enrolment, &known) => return Ok(Enrolled::Exists),
+            Some(known) => {
+                state.add_key_of(&known, enrolment.agent.key)?;
+                known
+            }
+            None => state.register(enrolment.agent)?,
+        };
         if let Some(issued) = state.tokens.get_mut(place) {
-            issued.token.uses += 1;
+            issued.token.uses = issued.token.uses.saturating_add(1);
+            issued.token.last_used_at = Some(at);
             issued.enrolments.insert(enrolment.identity, (agent.no, at));
         }
         state.tell(NewEvent::enrolled(&agent, &token, false, at));
@@ -458,7 +595,25 @@ impl Keys for MemoryStore {
         agent.rotation = rotation;
         agent.rotating = true;
         let agent = agent.clone();
+        state.offers.insert(no, (Offer { agent: no, rotation, at }, false));
         state.tell(NewEvent::key_offered(&agent, at));
+        Ok(agent)
+    }
+
+    async fn replace_keys(&self, no: No, digest: Digest, at: DateTime<Utc>) -> Outcome<Agent> {
+        let mut state = self.state();
+        let mut agent = state.agent(no)?.clone();
+        if agent.departed.is_some() {
+            return Ok(agent);
+        }
+        let bound =
+            Credential { tenant: agent.tenant, vendor: agent.vendor, agent: Some(no), candidate: false };
+        state.add_key(digest, bound)?;
+        state.keys.retain(|known, credential| *known == digest || credential.agent != Some(no));
+        agent.end_keys();
+        agent.updated_at = at;
+        state.tell(NewEvent::keys_revoked(&agent, at));
+        state.put(agent.clone());
         Ok(agent)
     }
 
@@ -486,11 +641,20 @@ impl Leases for MemoryStore {
         for lease in leases {
             let late = state.leases.get(&lease.agent).is_some_and(|known| known.last_seen > lease.last_seen);
             if !late && state.agents.contains_key(&lease.agent) {
-                state.leases.insert(lease.agent, lease);
+                if let (Some(place), Some(report)) = (lease.place, &lease.report) {
+                    let sample = Sample { at: lease.last_seen, report: report.clone() };
+                    state.history.entry(lease.agent).or_default().insert(place, sample);
+                }
+                state.leases.insert(lease.agent, LeaseRow { place: None, ..lease });
             }
         }
         for event in events {
             let known = event.agent.filter(|no| state.agents.contains_key(no));
+            if let Some(rotation) = event.unused_rotation()
+                && !known.is_some_and(|no| state.notes_unused(no, rotation))
+            {
+                continue;
+            }
             let turns = match (event.turns_online(), known) {
                 (None, _) => true,
                 (Some(true), Some(no)) => state.online.insert(no),
@@ -502,11 +666,23 @@ impl Leases for MemoryStore {
         state.up_until = state.up_until.max(Some(now));
         Ok(())
     }
+
+    async fn history(&self, agent: No, since: DateTime<Utc>) -> Outcome<Vec<Sample>> {
+        let state = self.state();
+        let samples = state.history.get(&agent).into_iter().flat_map(BTreeMap::values);
+        let mut samples: Vec<_> = samples.filter(|sample| sample.at >= since).cloned().collect();
+        samples.sort_by_key(|sample| sample.at);
+        Ok(samples)
+    }
 }
 
 impl WorkQueue for MemoryStore {
     async fn queue(&self, work: NewWork) -> Outcome<Queued> {
         self.state().add_work(work)
+    }
+
+    async fn ask(&self, work: NewWork, most: u32) -> Outcome<Asked> {
+        self.state().ask(work, most)
     }
 
     async fn deliver(&self, agent: No, delivery: Delivery, at: DateTime<Utc>) -> Outcome<HandedOver> {
@@ -523,8 +699,17 @@ impl WorkQueue for MemoryStore {
         let reported = state.put_moved(moved);
         if let Reported::Now(work) = &reported {
             state.put_findings(work, report.findings, report.at);
+            if state.agent(work.agent)?.has_left_by(work) {
+                state.stand(work.agent, Standing::Uninstalled, report.at)?;
+            }
         }
         Ok(reported)
+    }
+
+    async fn take_work(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<Reported> {
+        let mut state = self.state();
+        let Some(work) = state.work_named(tenant, id).cloned() else { return Ok(Reported::Unknown) };
+        Ok(state.put_moved(work.take_up(at)))
     }
 
     async fn cancel_work(&self, tenant: No, id: String, at: DateTime<Utc>) -> Outcome<Reported> {
@@ -545,6 +730,21 @@ impl WorkQueue for MemoryStore {
             swept.note(&work);
             state.put_work(work);
             state.put_executions(ended.as_slice());
+        }
+        Ok(swept)
+    }
+
+    async fn give_up_work(&self, agents: Vec<No>, at: DateTime<Utc>) -> Outcome<Swept> {
+        let mut state = self.state();
+        let mut swept = Swept::default();
+        for work in agents.into_iter().flat_map(|agent| state.open_work(agent)).collect::<Vec<_>>() {
+            let mut given_up = work.clone();
+            let ended = given_up.give_up(at);
+            if given_up != work {
+                swept.note(&given_up);
+                state.put_work(given_up);
+                state.put_executions(ended.as_slice());
+            }
         }
         Ok(swept)
     }
@@ -594,90 +794,16 @@ impl WorkQueue for MemoryStore {
         Ok(Reconciled { agent, handed_over })
     }
 
-    async fn work(&self, tenant: No, agent: Option<No>, limit: u32) -> Outcome<Vec<Work>> {
+    async fn work(&self, tenant: No, filter: WorkFilter) -> Outcome<Vec<Work>> {
         let state = self.state();
+        let of_vendor = |work: &Work| {
+            let agent = state.agents.get(&work.agent);
+            filter.vendor.is_none_or(|vendor| agent.is_some_and(|agent| agent.vendor == vendor))
+        };
         let works = state.works.values().rev();
         let asked_for =
-            works.filter(|work| work.tenant == tenant && agent.is_none_or(|agent| work.agent == agent));
-        Ok(asked_for.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
-    }
-}
-
-impl Catalogue for MemoryStore {
-    async fn add_model(&self, model: Model) -> Outcome<()> {
-        let mut state = self.state();
-        let name = (model.tenant, model.id.clone());
-        if state.models.contains_key(&name) {
-            return Err(StoreError::Taken("model"));
-        }
-        state.models.insert(name, model);
-        Ok(())
-    }
-
-    async fn set_desired_model(&self, no: No, model: String, at: DateTime<Utc>) -> Outcome<Agent> {
-        let mut state = self.state();
-        let name = (state.agent(no)?.tenant, model);
-        if !state.models.contains_key(&name) {
-            return Err(StoreError::Missing("model"));
-        }
-        let agent = state.agent_mut(no)?;
-        let before = agent.desired_model.replace(name.1);
-        agent.desired_at = Some(at);
-        agent.updated_at = at;
-        let agent = agent.clone();
-        state.tell(NewEvent::model_assigned(before.as_deref(), &agent, at));
-        Ok(agent)
-    }
-
-    async fn add_release(&self, release: Release) -> Outcome<()> {
-        self.state().releases.push(release);
-        Ok(())
-    }
-
-    async fn latest_release(&self, tenant: No, os: String, arch: String) -> Outcome<Option<Release>> {
-        let state = self.state();
-        let mut latest = state.releases.iter().rev();
-        Ok(latest
-            .find(|release| release.tenant == tenant && release.os == os && release.arch == arch)
-            .cloned())
-    }
-}
-
-impl Images for MemoryStore {
-    async fn record_image(&self, mut image: NewImage, limits: BatchLimits) -> Outcome<Recorded> {
-        let mut state = self.state();
-        let device = state.agent(image.agent)?.clone();
-        let agent = device.no;
-        let images = state.images.get(&agent);
-        if let Some(known) = images.and_then(|images| images.get(&image.storage_key)) {
-            return Ok(Recorded::Before { image: known.id.clone(), batch: known.batch.clone() });
-        }
-        if images.is_some_and(|images| images.len() as u64 >= limits.quota) {
-            return Ok(Recorded::Full);
-        }
-        if state.image_ids.contains(&image.id) {
-            return Err(StoreError::Taken("image"));
-        }
-        match state.batches.get_mut(&agent) {
-            Some(batch) if limits.takes_another(batch.images, batch.opened_at, image.at) => {
-                batch.images += 1;
-                image.batch.clone_from(&batch.id);
-            }
-            _ => {
-                if !state.batch_ids.insert(image.batch.clone()) {
-                    return Err(StoreError::Taken("batch"));
-                }
-                let opened = Batch { id: image.batch.clone(), images: 1, opened_at: image.at };
-                if let Some(Batch { id, images, .. }) = state.batches.insert(agent, opened) {
-                    state.tell(NewEvent::batch_closed(&device, &id, images, &limits, image.at));
-                }
-                state.tell(NewEvent::batch_opened(&device, &image.batch, image.at));
-            }
-        }
-        let recorded = Recorded::Now { image: image.id.clone(), batch: image.batch.clone() };
-        state.image_ids.insert(image.id.clone());
-        state.images.entry(agent).or_default().insert(image.storage_key.clone(), image);
-        Ok(recorded)
+            works.filter(|work| work.tenant == tenant && filter.asks_for(work) && of_vendor(work));
+        Ok(asked_for.take(usize::try_from(filter.limit).unwrap_or(usize::MAX)).cloned().collect())
     }
 }
 

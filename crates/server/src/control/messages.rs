@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use fleetwire_server_core::domain::{Execution, FoundRow, Model, Release, Token};
+use fleetwire_server_core::domain::{Execution, FilePlace, FoundRow, Model, Release, Token};
 use fleetwire_server_core::keys::hex;
+use fleetwire_server_core::lease::Report;
 use fleetwire_server_core::operator::{AgentView, WorkView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -53,11 +54,14 @@ pub struct ErrorBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorDetail {
     /// For programs: `unauthenticated`, `not_found`, `method_not_allowed`, `taken`, `illegal_transition`, `invalid`, `too_large`,
-    /// `unsupported_media_type`, `unavailable` or `internal`.
+    /// `unsupported_media_type`, `limited`, `unavailable` or `internal`.
     pub code: String,
     /// For people. Of an invalid request it names every fault, each with its place, between semicolons; a body
     /// that cannot be read has one.
     pub message: String,
+    /// The state that work is in, with `illegal_transition`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// Which agents to list.
@@ -70,6 +74,12 @@ pub struct AgentFilter {
     /// Only those that are `online`, `delayed`, `offline` or `never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// Only those with a higher number: the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<i64>,
+    /// How many at most: 1 to 1000, 100 if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
 }
 
 /// Agents, in the order of their numbers.
@@ -77,6 +87,8 @@ pub struct AgentFilter {
 pub struct AgentList {
     /// The agents.
     pub agents: Vec<AgentBody>,
+    /// The number after which to ask for the next page, if there may be one.
+    pub next: Option<i64>,
 }
 
 /// An agent.
@@ -108,6 +120,9 @@ pub struct AgentBody {
     pub rotating: bool,
     /// Whether it is shut out.
     pub disabled: bool,
+    /// How it stands: `active`, or `disabled` until it is enabled, or for good `decommissioned` or `uninstalled`.
+    #[serde(default)]
+    pub standing: String,
     /// What an operator has marked it with.
     pub labels: BTreeMap<String, String>,
     /// What is known of it and seldom changes.
@@ -137,13 +152,10 @@ impl From<AgentView> for AgentBody {
             desired_model: agent.desired_model.clone(),
             rotating: agent.rotating,
             disabled: agent.disabled,
+            standing: agent.standing().as_str().to_owned(),
             labels: agent.labels.clone(),
             facts: agent.facts.clone(),
-            report: view.report.map(|report| AgentReport {
-                status: report.status,
-                metrics: report.metrics,
-                notes: report.notes,
-            }),
+            report: view.report.map(Into::into),
             created_at: rfc3339(agent.created_at),
             updated_at: rfc3339(agent.updated_at),
         }
@@ -159,6 +171,12 @@ pub struct AgentReport {
     pub metrics: BTreeMap<String, f64>,
     /// Texts by name.
     pub notes: BTreeMap<String, String>,
+}
+
+impl From<Report> for AgentReport {
+    fn from(Report { status, metrics, notes }: Report) -> Self {
+        Self { status, metrics, notes }
+    }
 }
 
 /// An agent to be registered.
@@ -187,7 +205,7 @@ pub struct NewAgentBody {
     pub labels: BTreeMap<String, String>,
 }
 
-/// An agent that was registered.
+/// An agent that was registered, or whose keys were ended, with the one key that is good for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentCreated {
     /// The agent.
@@ -214,9 +232,9 @@ pub struct NewWorkBody {
     /// Its particulars, in the dialect's form.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub payload: Map<String, Value>,
-    /// How urgent it is, −1000 to 1000: higher is sooner.
-    #[serde(default)]
-    pub priority: i64,
+    /// How urgent it is, −1000 to 1000: higher is sooner; what the vendor's servers take, or else 0, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
     /// What you call it: the same key for the same agent is the same work, however often it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -241,12 +259,18 @@ pub struct NewWorkBody {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkFilter {
-    /// The vendor of the agent below; the two go together.
+    /// Only that of a vendor's agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
-    /// Only that of an agent, by its id on the wire.
+    /// Only that of an agent, by its id on the wire; its vendor must be there too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Only that which is in a state: `queued` is what waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Only that with a lower number: `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<i64>,
     /// How many at most: 1 to 1000, 100 if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -257,6 +281,33 @@ pub struct WorkFilter {
 pub struct WorkList {
     /// The work.
     pub work: Vec<WorkBody>,
+    /// What to give as `before` for the next page; null if this page was not full.
+    pub next: Option<i64>,
+}
+
+/// What somebody says of work that is done in its agent's place.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkReportBody {
+    /// What has happened: `acknowledge` takes the work, `start` says that it was begun, `succeed` and `fail` end it.
+    pub state: String,
+    /// Which execution it speaks of: the latest if nothing is said. Not with `acknowledge`, whose answer says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_number: Option<u32>,
+    /// What came of it, with `succeed` and `fail`: any JSON. An `error` in it that is a text, or a text in its place,
+    /// is what those who asked for the work are told went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+}
+
+/// Work, and what a report did to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkReported {
+    /// Whether the report changed anything. The same said again does not, nor what is said of work at its end; who
+    /// acknowledges work and changes nothing is not the first to take it.
+    pub changed: bool,
+    /// The work.
+    pub work: WorkBody,
 }
 
 /// A piece of work for one agent.
@@ -476,20 +527,68 @@ impl WorkBody {
 pub struct NewTokenBody {
     /// The short name of the vendor whose agents it makes.
     pub vendor: String,
-    /// Seconds that it lives: 1 to 2,592,000 (30 days), a day if nothing is said.
-    #[serde(default = "a_day")]
-    pub ttl_seconds: u64,
-    /// How many agents it may make: 1 to 100,000, one if nothing is said.
-    #[serde(default = "once")]
-    pub max_uses: u32,
+    /// Seconds that it lives: 1 to 2,592,000 (30 days), null if no time is to end it. What is usual with the vendor if
+    /// nothing is said: 30 days where tokens are for many agents, else a day.
+    #[serde(default, skip_serializing_if = "Bound::is_usual")]
+    pub ttl_seconds: Bound<u64>,
+    /// How many agents it may make: 1 to 100,000, null for as many as there are. What is usual with the vendor if
+    /// nothing is said: as many as there are where tokens are for many agents, else one.
+    #[serde(default, skip_serializing_if = "Bound::is_usual")]
+    pub max_uses: Bound<u32>,
 }
 
-const fn a_day() -> u64 {
-    86_400
+/// A bound that can be left to custom, lifted or set: absent, null or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bound<T> {
+    /// What is usual.
+    #[default]
+    Usual,
+    /// There is none.
+    Lifted,
+    /// This one.
+    Of(T),
 }
 
-const fn once() -> u32 {
-    1
+impl<T: Copy> Bound<T> {
+    /// Whether it is left to custom.
+    #[must_use]
+    pub const fn is_usual(&self) -> bool {
+        matches!(self, Self::Usual)
+    }
+
+    /// The number, if one was set.
+    #[must_use]
+    pub const fn number(self) -> Option<T> {
+        match self {
+            Self::Of(number) => Some(number),
+            Self::Usual | Self::Lifted => None,
+        }
+    }
+
+    /// The bound that comes of it: `None` where there is none.
+    #[must_use]
+    pub fn or_usual(self, usual: Option<T>) -> Option<T> {
+        match self {
+            Self::Usual => usual,
+            Self::Lifted => None,
+            Self::Of(number) => Some(number),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Bound<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Of(number) => serializer.serialize_some(number),
+            Self::Usual | Self::Lifted => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bound<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|number| number.map_or(Self::Lifted, Self::Of))
+    }
 }
 
 /// An enrolment token that was made.
@@ -501,10 +600,10 @@ pub struct TokenCreated {
     pub token: SecretText,
     /// The short name of the vendor whose agents it makes.
     pub vendor: String,
-    /// When it ends.
-    pub expires_at: String,
-    /// How many agents it may make.
-    pub max_uses: u32,
+    /// When it ends; null if no time ends it.
+    pub expires_at: Option<String>,
+    /// How many agents it may make; null for as many as there are.
+    pub max_uses: Option<u32>,
 }
 
 impl TokenCreated {
@@ -513,7 +612,7 @@ impl TokenCreated {
             id: token.id,
             token: text.into(),
             vendor: token.vendor.to_string(),
-            expires_at: rfc3339(token.expires_at),
+            expires_at: token.expires_at.map(rfc3339),
             max_uses: token.max_uses,
         }
     }
@@ -533,10 +632,10 @@ pub struct TokenBody {
     pub id: String,
     /// The short name of the vendor whose agents it makes.
     pub vendor: String,
-    /// When it ends.
-    pub expires_at: String,
-    /// How many agents it may make.
-    pub max_uses: u32,
+    /// When it ends; null if no time ends it.
+    pub expires_at: Option<String>,
+    /// How many agents it may make; null for as many as there are.
+    pub max_uses: Option<u32>,
     /// How many it has made.
     pub uses: u32,
     /// Whether it was taken back.
@@ -550,7 +649,7 @@ impl From<Token> for TokenBody {
         Self {
             id: token.id,
             vendor: token.vendor.to_string(),
-            expires_at: rfc3339(token.expires_at),
+            expires_at: token.expires_at.map(rfc3339),
             max_uses: token.max_uses,
             uses: token.uses,
             revoked: token.revoked,
@@ -606,8 +705,14 @@ pub struct ModelBody {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Where its file is.
-    pub download_url: String,
+    /// Where its file is; nothing if it is held by the server.
+    pub download_url: Option<String>,
+    /// SHA-256 of its file in hex, if it is held by the server.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Size of its file in bytes, likewise.
+    #[serde(default)]
+    pub size: Option<u64>,
     /// The ending of its file.
     pub file_ext: Option<String>,
     /// The names of its classes: JSON text.
@@ -618,11 +723,17 @@ pub struct ModelBody {
 
 impl From<Model> for ModelBody {
     fn from(model: Model) -> Self {
+        let (download_url, file) = match model.place {
+            FilePlace::Url(url) => (Some(url), None),
+            FilePlace::Held(file) => (None, Some(file)),
+        };
         Self {
             id: model.id,
             name: model.name,
             version: model.version,
-            download_url: model.download_url,
+            download_url,
+            sha256: file.map(|file| hex(&file.sha256)),
+            size: file.map(|file| file.size),
             file_ext: model.file_ext,
             label_map: model.label_map,
             created_at: rfc3339(model.created_at),
@@ -654,6 +765,9 @@ pub struct NewReleaseBody {
 /// A release of an agent's program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseBody {
+    /// Its number.
+    #[serde(default)]
+    pub number: i64,
     /// The version.
     pub version: String,
     /// The operating system that it runs on.
@@ -664,8 +778,8 @@ pub struct ReleaseBody {
     pub sha256: String,
     /// Size of its file in bytes.
     pub size: u64,
-    /// Where its file is.
-    pub download_url: String,
+    /// Where its file is; nothing if it is held by the server.
+    pub download_url: Option<String>,
     /// Whether agents must change to it.
     pub mandatory: bool,
     /// Ed25519 over the 32 bytes of the SHA-256, in hex.
@@ -677,6 +791,7 @@ pub struct ReleaseBody {
 impl From<Release> for ReleaseBody {
     fn from(release: Release) -> Self {
         Self {
+            number: release.no,
             version: release.version,
             os: release.os,
             arch: release.arch,

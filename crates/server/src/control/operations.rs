@@ -7,23 +7,25 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::{Extension, Json};
 use fleetwire_server_core::Core;
-use fleetwire_server_core::domain::{FindingFilter, HIGHEST_NO, Kind, No, Vendor};
-use fleetwire_server_core::keys::unhex;
+use fleetwire_server_core::domain::{
+    self, FindingFilter, HIGHEST_NO, Kind, No, Standing, Vendor, WorkEvent, WorkState,
+};
 use fleetwire_server_core::lease::Liveness;
-use fleetwire_server_core::operator::{NewModel, NewRelease, Registration, WorkWish};
+use fleetwire_server_core::operator::{Registration, WorkPage, WorkWish, WorkWord, usual_token_bounds};
 use fleetwire_server_core::store::Store;
 use http::StatusCode;
 
 use super::Tenant;
 use super::bounds::Faults;
 use super::messages::{
-    AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, ModelBody, NewAgentBody, NewKeyBody,
-    NewModelBody, NewReleaseBody, NewTokenBody, NewWorkBody, ReleaseBody, ReleaseKeyBody, ResultBody,
-    ResultFilter, ResultList, TokenCreated, TokenList, WantedModelBody, WorkBody, WorkFilter, WorkList,
+    AgentBody, AgentCreated, AgentFilter, AgentList, KeyBody, NewAgentBody, NewKeyBody, NewTokenBody,
+    NewWorkBody, ResultBody, ResultFilter, ResultList, TokenCreated, TokenList, WantedModelBody, WorkBody,
+    WorkFilter, WorkList, WorkReportBody, WorkReported,
 };
 use super::refusal::{Body, Parameters, Refusal, Segments};
 
 const NUMBER: RangeInclusive<No> = 1..=HIGHEST_NO;
+const AFTER: RangeInclusive<No> = 0..=HIGHEST_NO;
 const TTL_SECONDS: RangeInclusive<u64> = 1..=30 * 24 * 3600;
 const MAX_USES: RangeInclusive<u32> = 1..=100_000;
 pub(super) const LIMIT: RangeInclusive<u32> = 1..=1000;
@@ -31,15 +33,20 @@ const PRIORITY: RangeInclusive<i64> = -1000..=1000;
 const TIMEOUT: RangeInclusive<u64> = 1..=86_400;
 const RETRIES: RangeInclusive<u32> = 0..=5;
 /// The same numbers as above: those that every reader of JSON can tell apart.
-const SIZE: RangeInclusive<u64> = 1..=(1 << 53) - 1;
+pub(super) const SIZE: RangeInclusive<u64> = 1..=(1 << 53) - 1;
 const LABELS: usize = 64;
 pub(super) const DEFAULT_LIMIT: u32 = 100;
+
+/// What may be reported of work that is done in its agent's place.
+const REPORTS: [WorkEvent; 4] =
+    [WorkEvent::Acknowledge, WorkEvent::Start, WorkEvent::Succeed, WorkEvent::Fail];
 
 const LIVENESSES: [Liveness; 4] = [Liveness::Online, Liveness::Delayed, Liveness::Offline, Liveness::Never];
 
 pub(super) type Asked<S> = State<Arc<Core<S>>>;
 pub(super) type By = Extension<Tenant>;
 pub(super) type Answer<T> = Result<Json<T>, Refusal>;
+type NamedAgent = Segments<(String, String)>;
 type Created<T> = Result<(StatusCode, Json<T>), Refusal>;
 
 fn created<T>(body: impl Into<T>) -> Created<T> {
@@ -47,7 +54,7 @@ fn created<T>(body: impl Into<T>) -> Created<T> {
 }
 
 /// The vendor in a path. One that is unknown names no agent.
-fn vendor_segment(name: &str) -> Result<Vendor, Refusal> {
+pub(super) fn vendor_segment(name: &str) -> Result<Vendor, Refusal> {
     Vendor::parse(name).ok_or_else(|| {
         let known = Vendor::ALL.map(Vendor::as_str).join(", ");
         Refusal::not_found(format!("there is no such vendor; there are {known}"))
@@ -70,15 +77,18 @@ pub(super) async fn agents<S: Store>(
         let parse = |word: &str| LIVENESSES.into_iter().find(|known| known.as_str() == word);
         faults.word("status", word, parse, &LIVENESSES.map(Liveness::as_str))
     });
+    let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
+    faults.range("limit", limit, &LIMIT);
+    let after = filter.after.unwrap_or(0);
+    faults.range("after", after, &AFTER);
     faults.none_or(Some(()))?;
-    let agents = core
-        .agents(tenant)
-        .into_iter()
-        .filter(|view| vendor.is_none_or(|vendor| vendor == Some(view.agent.vendor)))
-        .filter(|view| status.is_none_or(|status| status == Some(view.liveness)))
-        .map(AgentBody::from)
-        .collect();
-    Ok(Json(AgentList { agents }))
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let views = core.agents_after(tenant, after, limit, |view| {
+        vendor.is_none_or(|vendor| vendor == Some(view.agent.vendor))
+            && status.is_none_or(|status| status == Some(view.liveness))
+    });
+    let next = views.last().filter(|_| views.len() == limit).map(|view| view.agent.no);
+    Ok(Json(AgentList { agents: views.into_iter().map(AgentBody::from).collect(), next }))
 }
 
 pub(super) async fn register<S: Store>(
@@ -132,6 +142,36 @@ pub(super) async fn rotate_key<S: Store>(
     Ok(Json(core.rotate_key(tenant, vendor_segment(&vendor)?, &id).await?.into()))
 }
 
+pub(super) async fn disable<S: Store>(asked: Asked<S>, by: By, named: NamedAgent) -> Answer<AgentBody> {
+    stand(asked, by, named, Standing::Disabled).await
+}
+
+pub(super) async fn enable<S: Store>(asked: Asked<S>, by: By, named: NamedAgent) -> Answer<AgentBody> {
+    stand(asked, by, named, Standing::Active).await
+}
+
+pub(super) async fn decommission<S: Store>(asked: Asked<S>, by: By, named: NamedAgent) -> Answer<AgentBody> {
+    stand(asked, by, named, Standing::Decommissioned).await
+}
+
+async fn stand<S: Store>(
+    State(core): Asked<S>,
+    Extension(Tenant(tenant)): By,
+    Segments((vendor, id)): NamedAgent,
+    standing: Standing,
+) -> Answer<AgentBody> {
+    Ok(Json(core.stand(tenant, vendor_segment(&vendor)?, &id, standing).await?.into()))
+}
+
+pub(super) async fn revoke_keys<S: Store>(
+    State(core): Asked<S>,
+    Extension(Tenant(tenant)): By,
+    Segments((vendor, id)): NamedAgent,
+) -> Answer<AgentCreated> {
+    let (view, key) = core.revoke_keys(tenant, vendor_segment(&vendor)?, &id).await?;
+    Ok(Json(AgentCreated { agent: view.into(), key: key.into() }))
+}
+
 pub(super) async fn assign_model<S: Store>(
     State(core): Asked<S>,
     Extension(Tenant(tenant)): By,
@@ -154,7 +194,9 @@ pub(super) async fn queue_work<S: Store>(
     let vendor = vendor_segment(&vendor)?;
     let mut faults = Faults::default();
     faults.text("type", &body.kind);
-    faults.range("priority", body.priority, &PRIORITY);
+    if let Some(priority) = body.priority {
+        faults.range("priority", priority, &PRIORITY);
+    }
     faults.optional_text("key", body.key.as_deref());
     let not_before = body.not_before.as_deref().and_then(|text| faults.time("not_before", text));
     for (place, seconds, range) in
@@ -201,6 +243,22 @@ pub(super) async fn cancel_work<S: Store>(
     let view = core.cancel_work(tenant, id).await?;
     let agent = core.agent_numbered(tenant, view.work.agent);
     Ok(Json(WorkBody::new(view, agent.as_ref())))
+}
+
+pub(super) async fn report_work<S: Store>(
+    State(core): Asked<S>,
+    Extension(Tenant(tenant)): By,
+    Segments(id): Segments<String>,
+    Body(body): Body<WorkReportBody>,
+) -> Answer<WorkReported> {
+    let mut faults = Faults::default();
+    let parse = |word: &str| REPORTS.into_iter().find(|event| event.as_str() == word);
+    let event = faults.word("state", &body.state, parse, &REPORTS.map(WorkEvent::as_str));
+    let event = faults.none_or(event)?;
+    let said = WorkWord { event, execution: body.execution_number, result: body.result };
+    let (view, changed) = core.report_work(tenant, id, said).await?;
+    let agent = core.agent_numbered(tenant, view.work.agent);
+    Ok(Json(WorkReported { changed, work: WorkBody::new(view, agent.as_ref()) }))
 }
 
 /// How many rows a filter asks for, and the agent that it names.
@@ -265,9 +323,23 @@ pub(super) async fn work<S: Store>(
     Extension(Tenant(tenant)): By,
     Parameters(filter): Parameters<WorkFilter>,
 ) -> Answer<WorkList> {
-    let (limit, agent) =
-        narrowed(&core, tenant, filter.limit, filter.vendor.as_ref(), filter.agent.as_ref())?;
-    let work = core.work(tenant, agent, limit).await?;
+    let mut faults = Faults::default();
+    let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
+    faults.range("limit", limit, &LIMIT);
+    let vendor = filter.vendor.as_deref().and_then(|name| faults.vendor("vendor", name));
+    if filter.agent.is_some() && filter.vendor.is_none() {
+        faults.add("vendor", "must be there too, since ids are unique within a vendor only");
+    }
+    let state = filter.state.as_deref().and_then(|word| {
+        faults.word("state", word, WorkState::parse, &WorkState::ALL.map(WorkState::as_str))
+    });
+    faults.none_or(Some(()))?;
+    let agent = match vendor.zip(filter.agent.as_ref()) {
+        Some((vendor, id)) => Some(core.find_agent(tenant, vendor, id)?.agent.no),
+        None => None,
+    };
+    let asked = domain::WorkFilter { agent, vendor, state, before: filter.before, limit };
+    let WorkPage { work, next } = core.work(tenant, asked).await?;
     let work = work
         .into_iter()
         .map(|view| {
@@ -275,7 +347,7 @@ pub(super) async fn work<S: Store>(
             WorkBody::new(view, agent.as_ref())
         })
         .collect();
-    Ok(Json(WorkList { work }))
+    Ok(Json(WorkList { work, next }))
 }
 
 pub(super) async fn issue_token<S: Store>(
@@ -285,11 +357,16 @@ pub(super) async fn issue_token<S: Store>(
 ) -> Created<TokenCreated> {
     let mut faults = Faults::default();
     let vendor = faults.vendor("vendor", &body.vendor);
-    faults.range("ttl_seconds", body.ttl_seconds, &TTL_SECONDS);
-    faults.range("max_uses", body.max_uses, &MAX_USES);
+    if let Some(seconds) = body.ttl_seconds.number() {
+        faults.range("ttl_seconds", seconds, &TTL_SECONDS);
+    }
+    if let Some(uses) = body.max_uses.number() {
+        faults.range("max_uses", uses, &MAX_USES);
+    }
     let vendor = faults.none_or(vendor)?;
-    let ttl = Duration::from_secs(body.ttl_seconds);
-    let (token, text) = core.issue_token(tenant, vendor, ttl, body.max_uses).await?;
+    let (ttl, max_uses) = usual_token_bounds(vendor);
+    let ttl = body.ttl_seconds.or_usual(Some(ttl.as_secs())).map(Duration::from_secs);
+    let (token, text) = core.issue_token(tenant, vendor, ttl, body.max_uses.or_usual(max_uses)).await?;
     created(TokenCreated::new(token, text))
 }
 
@@ -320,62 +397,4 @@ pub(super) async fn issue_key<S: Store>(
     let vendor = faults.none_or(vendor)?;
     let key = core.issue_tenant_key(tenant, vendor).await?;
     created(KeyBody { vendor: body.vendor, key: key.into() })
-}
-
-pub(super) async fn add_model<S: Store>(
-    State(core): Asked<S>,
-    Extension(Tenant(tenant)): By,
-    Body(body): Body<NewModelBody>,
-) -> Created<ModelBody> {
-    let mut faults = Faults::default();
-    faults.optional_text("id", body.id.as_deref());
-    faults.text("name", &body.name);
-    faults.text("version", &body.version);
-    faults.url("download_url", &body.download_url);
-    faults.optional_text("file_ext", body.file_ext.as_deref());
-    if let Some(label_map) = &body.label_map {
-        faults.label_map("label_map", label_map);
-    }
-    let model = faults.none_or(Some(NewModel {
-        id: body.id,
-        name: body.name,
-        version: body.version,
-        download_url: body.download_url,
-        file_ext: body.file_ext,
-        label_map: body.label_map,
-    }))?;
-    created(core.add_model(tenant, model).await?)
-}
-
-pub(super) async fn add_release<S: Store>(
-    State(core): Asked<S>,
-    Extension(Tenant(tenant)): By,
-    Body(body): Body<NewReleaseBody>,
-) -> Created<ReleaseBody> {
-    let mut faults = Faults::default();
-    faults.text("version", &body.version);
-    faults.text("os", &body.os);
-    faults.text("arch", &body.arch);
-    let sha256 = unhex(&body.sha256);
-    if sha256.is_none() {
-        faults.add("sha256", "must be 64 hex digits");
-    }
-    faults.range("size", body.size, &SIZE);
-    faults.url("download_url", &body.download_url);
-    let sha256 = faults.none_or(sha256)?;
-    let release = NewRelease {
-        version: body.version,
-        os: body.os,
-        arch: body.arch,
-        sha256,
-        size: body.size,
-        download_url: body.download_url,
-        mandatory: body.mandatory,
-    };
-    created(core.add_release(tenant, release).await?)
-}
-
-pub(super) async fn release_key<S: Store>(State(core): Asked<S>) -> Json<ReleaseKeyBody> {
-    let public_key = core.release_key().to_owned();
-    Json(ReleaseKeyBody { algorithm: "ed25519".to_owned(), public_key })
 }

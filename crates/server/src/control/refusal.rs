@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
+use fleetwire_server_core::domain::WorkState;
 use fleetwire_server_core::operator::OperatorError;
 use fleetwire_server_core::store::StoreError;
 use http::request::Parts;
@@ -21,16 +22,22 @@ pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    state: Option<WorkState>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), state: None }
     }
 
     pub(super) fn unauthenticated() -> Self {
         let message = "an operator's token is needed: `Authorization: Bearer fwo_…`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+    }
+
+    pub(super) fn limited() -> Self {
+        let message = "too many wrong tokens came from this address";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", message)
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
@@ -41,6 +48,26 @@ impl Refusal {
     pub(super) fn method_not_allowed() -> Self {
         let message = "this address does not take this method; the header Allow has those that it takes";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(super) fn gone(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "gone", message)
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    pub(super) fn too_slow(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -63,7 +90,7 @@ impl Refusal {
         }
     }
 
-    fn internal(error: &dyn std::fmt::Display) -> Self {
+    pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "an operator's request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why")
     }
@@ -77,7 +104,10 @@ impl From<OperatorError> for Refusal {
             OperatorError::Taken(_) | OperatorError::KeyTaken { .. } => {
                 Self::new(StatusCode::CONFLICT, "taken", message)
             }
-            OperatorError::Transition(_) => Self::new(StatusCode::CONFLICT, "illegal_transition", message),
+            OperatorError::Transition(illegal) => Self {
+                state: Some(illegal.from),
+                ..Self::new(StatusCode::CONFLICT, "illegal_transition", message)
+            },
             OperatorError::Unsuitable(_) | OperatorError::Invalid(_) => Self::invalid(message),
             OperatorError::Store(error) => error.into(),
             other => Self::internal(&other),
@@ -98,7 +128,9 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: ErrorDetail { code: self.code.to_owned(), message: self.message } };
+        let state = self.state.map(|state| state.as_str().to_owned());
+        let detail = ErrorDetail { code: self.code.to_owned(), message: self.message, state };
+        let body = ErrorBody { error: detail };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         match self.status {

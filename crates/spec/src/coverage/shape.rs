@@ -262,16 +262,21 @@ fn bounds(schema: &Value) -> BTreeSet<Bound> {
         .collect()
 }
 
-/// The words that a schema names, whether it closes the list (`enum`, `const`) or not.
+/// The words that a schema names, whether it closes the list (`enum`, `const`) or not. Beside a closed list an open
+/// one says nothing: a word that only the open one has is none that may stand there.
 fn words(schema: &Value) -> BTreeSet<String> {
     let word = |value: &Value| match value {
         Value::Null => None,
         Value::String(word) => Some(word.clone()),
         other => Some(other.to_string()),
     };
-    let lists = ["enum", "x-words", "x-known-values"];
-    let listed = lists.iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
-    listed.chain(schema.get("const")).filter_map(word).collect()
+    let listed = |lists: &[&str]| -> BTreeSet<String> {
+        let listed = lists.iter().filter_map(|key| schema.get(*key)?.as_array()).flatten();
+        listed.filter_map(word).collect()
+    };
+    let mut closed = listed(&["enum"]);
+    closed.extend(schema.get("const").and_then(word));
+    if closed.is_empty() { listed(&["x-words", "x-known-values"]) } else { closed }
 }
 
 fn types(schema: &Value) -> Option<BTreeSet<String>> {
@@ -354,6 +359,12 @@ mod tests {
             assert_eq!(shape.words.iter().collect::<Vec<_>>(), ["a", "b"], "{schema}");
             assert_eq!(shape.type_names(), "string", "{schema}");
         }
+    }
+
+    #[test]
+    fn closed_list_counts_and_an_open_one_beside_it_does_not() {
+        let schema = json!({"type": "string", "enum": ["a"], "x-known-values": ["a", "b"]});
+        assert_eq!(shape(&schema).words.iter().collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

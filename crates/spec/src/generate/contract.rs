@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fleetwire_protocol::Param;
 use fleetwire_protocol::wire::schema::{DEFINITIONS, finish, generator};
 use fleetwire_validation::{Rule, Side, Sides, rules_of};
 use schemars::SchemaGenerator;
@@ -15,6 +16,14 @@ pub(super) struct Contract {
     pub(super) components: Map<String, Value>,
     /// The messages of each operation, in the operations' order.
     pub(super) messages: Vec<Messages>,
+}
+
+/// The schema of a parameter, its rules aside.
+fn parameter(param: &Param) -> Value {
+    if param.words.is_empty() {
+        return json!({ "type": "string" });
+    }
+    json!({ "type": "string", "x-known-values": param.words })
 }
 
 pub(super) struct Messages {
@@ -50,7 +59,7 @@ impl Contract {
                 request: message(&mut generator, operation.request),
                 reply: message(&mut generator, operation.reply),
                 error: message(&mut generator, operation.error),
-                params: operation.params.iter().map(|_| json!({ "type": "string" })).collect(),
+                params: operation.params.iter().map(parameter).collect(),
             })
             .collect();
         let mut contract = Self { components: generator.take_definitions(true), messages: Vec::new() };

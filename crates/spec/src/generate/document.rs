@@ -62,6 +62,8 @@ pub(super) fn openapi(operations: &[Operation], contract: Contract) -> Result<Va
     let mut paths = PathsBuilder::new();
     let mut schemes = BTreeMap::new();
     let mut tags = Vec::new();
+    let mut lines = BTreeSet::new();
+    let mut shared = Vec::new();
     for (operation, messages) in operations.iter().zip(&contract.messages) {
         let mut built = OperationBuilder::new()
             .operation_id(Some(operation.operation_id.unwrap_or(operation.id)))
@@ -69,6 +71,10 @@ pub(super) fn openapi(operations: &[Operation], contract: Contract) -> Result<Va
             .description(Some(description(operation)))
             .tag(operation.tag);
         for (param, schema) in operation.params.iter().zip(&messages.params) {
+            // One that only the path of an alias has is no parameter of the path that is published.
+            if param.place == ParamPlace::Path && !operation.path.contains(&format!("{{{}}}", param.name)) {
+                continue;
+            }
             built = built.parameter(
                 ParameterBuilder::new()
                     .name(param.name)
@@ -145,7 +151,12 @@ pub(super) fn openapi(operations: &[Operation], contract: Contract) -> Result<Va
         }
         // An empty list is not the same as none: it says that nothing is asked for.
         built = built.securities(Some(required));
-        paths = paths.path(operation.path, PathItem::new(method(&operation.method), built.build()));
+        // A document has one operation on each request line: what a query tells apart stands in it together.
+        if lines.insert((operation.path, operation.method.as_str())) {
+            paths = paths.path(operation.path, PathItem::new(method(&operation.method), built.build()));
+        } else {
+            shared.push((operation, serde_json::to_value(built.build())?));
+        }
         if !tags.contains(&operation.tag) {
             tags.push(operation.tag);
         }
@@ -177,6 +188,11 @@ pub(super) fn openapi(operations: &[Operation], contract: Contract) -> Result<Va
         .components(Some(components.build()))
         .build();
     let mut document = serde_json::to_value(document)?;
+    for (operation, also) in shared {
+        if let Some(node) = node_of(&mut document, operation) {
+            share(node, operation, also);
+        }
+    }
     slots.fill(&mut document);
     for operation in operations {
         annotate(&mut document, operation);
@@ -193,12 +209,14 @@ pub(super) fn openapi(operations: &[Operation], contract: Contract) -> Result<Va
 
 /// Ours to say of an operation, where a reader of OpenAPI does not look for it.
 fn annotate(document: &mut Value, operation: &Operation) {
-    let method = operation.method.as_str().to_ascii_lowercase();
-    let node = document
-        .get_mut("paths")
-        .and_then(|paths| paths.get_mut(operation.path))
-        .and_then(|path| path.get_mut(method));
-    if let Some(Value::Object(node)) = node {
+    if let Some(node) = node_of(document, operation) {
+        if node.contains_key("x-fleetwire-id") {
+            let also = node.entry("x-fleetwire-also").or_insert_with(|| json!([]));
+            if let Value::Array(also) = also {
+                also.push(json!({ "id": operation.id, "selected-by": operation.selected_by }));
+            }
+            return;
+        }
         node.insert("x-fleetwire-id".to_owned(), operation.id.into());
         node.insert(
             "x-origin".to_owned(),
@@ -209,6 +227,57 @@ fn annotate(document: &mut Value, operation: &Operation) {
         }
         if !operation.aliases.is_empty() {
             node.insert("x-also-at".to_owned(), json!(operation.aliases));
+        }
+    }
+}
+
+/// An operation's place in the document.
+fn node_of<'a>(document: &'a mut Value, operation: &Operation) -> Option<&'a mut Map<String, Value>> {
+    let method = operation.method.as_str().to_ascii_lowercase();
+    document.get_mut("paths")?.get_mut(operation.path)?.get_mut(method)?.as_object_mut()
+}
+
+/// Puts an operation beside the one whose request line it has: their parameters, none of which is required of both,
+/// and the answers of either.
+fn share(node: &mut Map<String, Value>, operation: &Operation, also: Value) {
+    let Value::Object(mut also) = also else { return };
+    if let Some(Value::String(text)) = node.get_mut("description") {
+        let names = operation.selected_by.join(" and ");
+        text.push_str(&format!(
+            " With the query parameters {names} it is another operation, `{}`. {}",
+            operation.id,
+            description(operation)
+        ));
+    }
+    if let Some(Value::Array(mut params)) = also.remove("parameters") {
+        for param in &mut params {
+            param["required"] = false.into();
+        }
+        if let Value::Array(all) = node.entry("parameters").or_insert_with(|| json!([])) {
+            all.extend(params);
+        }
+    }
+    let Some(Value::Object(responses)) = also.remove("responses") else { return };
+    let Some(Value::Object(own)) = node.get_mut("responses") else { return };
+    for (status, response) in responses {
+        let Some(Value::Object(own)) = own.get_mut(&status) else {
+            own.insert(status, response);
+            continue;
+        };
+        for part in ["content", "headers"] {
+            if let Some(Value::Object(more)) = response.get(part)
+                && let Value::Object(all) = own.entry(part).or_insert_with(|| json!({}))
+            {
+                more.iter().for_each(|(name, value)| {
+                    all.entry(name.clone()).or_insert_with(|| value.clone());
+                });
+            }
+        }
+        if let (Some(Value::String(text)), Some(Value::String(more))) =
+            (own.get_mut("description"), response.get("description"))
+            && text != more
+        {
+            text.push_str(&format!(" Or: {more}"));
         }
     }
 }

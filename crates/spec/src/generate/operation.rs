@@ -2,7 +2,7 @@
 
 use fleetwire_protocol::{
     Auth, AuthHeader, Documented, Endpoint, Json, JsonOr204, JsonReading204, NoBody, Param, Params,
-    Repeatable, Reply, Request, Shape, Source, Vendor, for_each_endpoint,
+    Repeatable, Reply, Request, Shape, Source, Streamed, Vendor, for_each_endpoint,
 };
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -16,6 +16,7 @@ pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) aliases: &'static [&'static str],
+    pub(super) selected_by: &'static [&'static str],
     pub(super) source: Source,
     pub(super) companion: bool,
     pub(super) body_limit: usize,
@@ -67,6 +68,7 @@ where
         method: E::METHOD,
         path: E::PATH,
         aliases: E::ALIASES,
+        selected_by: E::SELECTED_BY,
         source: E::SOURCE,
         companion: E::COMPANION,
         body_limit: E::BODY_LIMIT,
@@ -91,6 +93,13 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Option<(String, Schema)
 }
 
 impl Described for NoBody {
+    fn describe(_: &mut SchemaGenerator) -> Option<(String, Schema)> {
+        None
+    }
+}
+
+/// Bytes have no schema of ours.
+impl<const VERSIONED: bool> Described for Streamed<VERSIONED> {
     fn describe(_: &mut SchemaGenerator) -> Option<(String, Schema)> {
         None
     }

@@ -222,6 +222,13 @@ impl Shape {
     }
 }
 
+/// Whether a schema says no more than that two names do not stand together.
+fn is_either_name(schema: &Value) -> bool {
+    let refused = schema.get("not").and_then(Value::as_object);
+    let names = refused.filter(|refused| refused.len() == 1).and_then(|refused| refused.get("required"));
+    names.and_then(Value::as_array).is_some_and(|names| names.len() == 2)
+}
+
 /// Reads a schema with the definitions it refers to.
 struct Reader<'a> {
     definitions: Option<&'a Value>,
@@ -286,11 +293,13 @@ impl<'a> Reader<'a> {
                 "anyOf" | "oneOf" => self.branches(&mut node, value)?,
                 "allOf" => {
                     for one in value.as_array().into_iter().flatten() {
-                        if one.get("oneOf").is_none() {
+                        if one.get("oneOf").is_none() && !is_either_name(one) {
                             return Err(format!("no choice of names: {one}"));
                         }
                     }
                 }
+                // Not both names of an optional member, which is what a duplicate is.
+                "not" if is_either_name(schema) => {}
                 "properties" => self.members(&mut node, value)?,
                 "required" => {}
                 "additionalProperties" => {
@@ -302,6 +311,8 @@ impl<'a> Reader<'a> {
                 "items" => node.items = Some(self.place(value)?),
                 // That of a text is a rule.
                 "format" => node.width = value.as_str().and_then(Width::named),
+                // Which words a text may be is a rule: the types of words are open.
+                "enum" if node.forms == Forms::TEXT => {}
                 other if SAID_ELSEWHERE.contains(&other) => {}
                 other => return Err(format!("no keyword: {other}")),
             }
@@ -422,7 +433,8 @@ mod tests {
             json!(true),
             json!({ "type": "integer" }),
             json!({ "type": "integer", "format": "int128" }),
-            json!({ "type": "string", "enum": ["a"] }),
+            json!({ "enum": ["a"] }),
+            json!({ "type": "boolean", "enum": [true] }),
             json!({ "oneOf": [{ "type": "string" }, { "type": "string" }] }),
             json!({ "type": "object", "required": ["a"] }),
             json!({ "anyOf": [{ "minLength": 1 }] }),

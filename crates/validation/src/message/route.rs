@@ -1,5 +1,6 @@
 use std::fmt;
 
+use fleetwire_protocol::codec;
 use http::HeaderMap;
 
 use super::Operation;
@@ -37,11 +38,6 @@ pub enum Unrecognised {
     OtherMethod(Operation),
     /// The operation exists and is none of those that are looked for.
     NotAmong(Operation),
-    /// A vendor has an operation with this line that is not among ours.
-    NotHere {
-        /// The short name of the vendor.
-        vendor: &'static str,
-    },
     /// Two vendors have this line for different things, and neither path, host nor credentials tell which.
     Shared([&'static str; 2]),
 }
@@ -54,28 +50,11 @@ impl fmt::Display for Unrecognised {
                 write!(f, "{} has this path and the method {}", operation.id(), operation.0.method)
             }
             Self::NotAmong(operation) => write!(f, "{} is not looked for", operation.id()),
-            Self::NotHere { vendor } => write!(f, "an operation of {vendor} that is not known here"),
             Self::Shared([one, other]) => {
                 write!(f, "{one} and {other} both have this request line: the vendor has to be named (D-3)")
             }
         }
     }
-}
-
-/// A line that one vendor documents and this crate has no operation for, while another vendor's operation has
-/// the same (D-3): `zstack`'s automatic registration.
-const STRANGER: Stranger = Stranger {
-    vendor: "zstack",
-    method: "POST",
-    path: "/api/v1/agents/heartbeat",
-    credentials: "authorization",
-};
-
-struct Stranger {
-    vendor: &'static str,
-    method: &'static str,
-    path: &'static str,
-    credentials: &'static str,
 }
 
 /// Finds the operation of a request line, whatever stands in front of the operation's path: a vendor's own base,
@@ -104,48 +83,75 @@ pub fn recognise<'a>(
     among: &[Operation],
 ) -> Result<Route<'a>, Unrecognised> {
     let Target { host, path, query } = Target::of(target);
-    let (mut found, mut elsewhere, mut other_method) = (None, None, None);
+    let host = host.or_else(|| super::text(headers?, "host"));
+    let (mut found, mut elsewhere, mut other_method) = (Vec::new(), None, None);
     for operation in Operation::all() {
         let entry = operation.0;
         for pattern in std::iter::once(&entry.path).chain(entry.aliases).copied() {
             let Some(base) = base_of(pattern, path) else { continue };
-            if mount_of(base).is_some_and(|vendor| vendor != entry.vendor) {
+            let mount = mount_of(base);
+            if mount.is_some_and(|vendor| vendor != entry.vendor) {
+                continue;
+            }
+            if codec::select(std::iter::once(entry.selected_by), query).is_none() {
                 continue;
             }
             if entry.method.as_str() != method {
                 other_method = Some(operation);
             } else if among.contains(&operation) {
-                found = Some((Route { operation, query, pattern, path }, base));
+                let names_vendor =
+                    mount.is_some() || host.is_some_and(|host| is_host_of(host, entry.address));
+                found.push((Route { operation, query, pattern, path }, names_vendor));
             } else {
                 elsewhere = Some(operation);
             }
         }
     }
-    let strangers_line = method == STRANGER.method && base_of(STRANGER.path, path).is_some();
-    let may_be_stranger =
-        strangers_line && among.iter().any(|operation| operation.vendor() == STRANGER.vendor);
-    let Some((route, base)) = found else {
-        return Err(match (elsewhere, other_method) {
-            _ if may_be_stranger => Unrecognised::NotHere { vendor: STRANGER.vendor },
+    let mut vendors: Vec<(Route<'a>, bool)> = Vec::new();
+    while let Some((first, _)) = found.first() {
+        let vendor = first.operation.vendor();
+        let of_vendor: Vec<_> =
+            found.extract_if(.., |(route, _)| route.operation.vendor() == vendor).collect();
+        vendors.extend(meant(&of_vendor, query));
+    }
+    let has = |name: &str| headers.is_some_and(|headers| headers.contains_key(name));
+    let presents = |(route, _): &&(Route<'a>, bool)| {
+        let mut headers = route.operation.0.alternatives.iter().copied().flatten();
+        headers.any(|header| header.secret && has(header.name))
+    };
+    let the_only_one = |mut fitting: Vec<&(Route<'a>, bool)>| {
+        let first = fitting.pop()?;
+        fitting.is_empty().then_some(first.0)
+    };
+    match vendors.as_slice() {
+        [] => Err(match (elsewhere, other_method) {
             (Some(operation), _) => Unrecognised::NotAmong(operation),
             (None, Some(operation)) => Unrecognised::OtherMethod(operation),
             (None, None) => Unrecognised::NoOperation,
-        });
-    };
-    if may_be_stranger && mount_of(base).is_none() {
-        let entry = route.operation.0;
-        let host = host.or_else(|| super::text(headers?, "host"));
-        let has = |name: &str| headers.is_some_and(|headers| headers.contains_key(name));
-        let own =
-            entry.alternatives.iter().copied().flatten().any(|header| header.secret && has(header.name));
-        match (own, has(STRANGER.credentials)) {
-            _ if host.is_some_and(|host| is_host_of(host, entry.address)) => {}
-            (true, false) => {}
-            (false, true) => return Err(Unrecognised::NotHere { vendor: STRANGER.vendor }),
-            _ => return Err(Unrecognised::Shared([entry.vendor, STRANGER.vendor])),
-        }
+        }),
+        [(route, _)] => Ok(*route),
+        [(one, _), (other, _), ..] => the_only_one(vendors.iter().filter(|(_, named)| *named).collect())
+            .or_else(|| the_only_one(vendors.iter().filter(presents).collect()))
+            .ok_or_else(|| {
+                let mut shared = [one.operation.vendor(), other.operation.vendor()];
+                shared.sort_unstable();
+                Unrecognised::Shared(shared)
+            }),
     }
-    Ok(route)
+}
+
+/// Which of one vendor's routes is meant: the one whose path says the most, a segment that is written out winning over
+/// one that may be anything; and of several with that path the one that the query selects.
+fn meant<'a>(routes: &[(Route<'a>, bool)], query: Option<&str>) -> Option<(Route<'a>, bool)> {
+    let most = routes.iter().map(|(route, _)| written_out(route.pattern)).max()?;
+    let nearest: Vec<_> = routes.iter().filter(|(route, _)| written_out(route.pattern) == most).collect();
+    let selected = codec::select(nearest.iter().map(|(route, _)| route.operation.0.selected_by), query)?;
+    nearest.get(selected).copied().copied()
+}
+
+/// How many segments of a pattern are written out.
+fn written_out(pattern: &str) -> usize {
+    pattern.split('/').filter(|segment| !segment.is_empty() && !segment.starts_with('{')).count()
 }
 
 /// A request target in its parts.
@@ -227,10 +233,15 @@ mod tests {
         for operation in Operation::all() {
             let entry = operation.0;
             for pattern in std::iter::once(&entry.path).chain(entry.aliases) {
-                let path = pattern.replace("{uuid}", "a%2F1").replace("{id}", "t-1");
+                let segments = pattern.split('/').map(|one| if one.starts_with('{') { "a%2F1" } else { one });
+                let path = segments.collect::<Vec<_>>().join("/");
+                let query: String = entry.selected_by.iter().map(|name| format!("{name}=&")).collect();
                 for base in ["", "/some/base", &format!("/{}/api", entry.vendor), "http://h:8787/x"] {
-                    let found =
-                        id(entry.method.as_str(), &format!("{base}{path}?q=/a"), &of_vendor(entry.vendor));
+                    let found = id(
+                        entry.method.as_str(),
+                        &format!("{base}{path}?{query}q=/a"),
+                        &of_vendor(entry.vendor),
+                    );
                     // The one line that is not this vendor's alone is found where its vendor is named.
                     assert_eq!(found, Ok(entry.id), "{base}{path}");
                 }
@@ -260,23 +271,37 @@ mod tests {
     }
 
     #[test]
+    fn segment_that_is_written_out_wins_over_one_that_may_be_anything() {
+        let among = of_vendor("zstack");
+        for (method, path, operation) in [
+            ("POST", "/api/v1/agents/heartbeat", "zstack.auto_register_heartbeat"),
+            ("PUT", "/api/v1/agents/heartbeat/heartbeat", "zstack.heartbeat"),
+            ("GET", "/api/v1/agents/by-lifecycle-status/online", "zstack.list_by_lifecycle_status"),
+            ("POST", "/api/v1/agents/actions/actions/start", "zstack.send_action"),
+            ("POST", "/api/v1/agents", "zstack.register"),
+        ] {
+            assert_eq!(id(method, path, &among), Ok(operation), "{method} {path}");
+        }
+    }
+
+    #[test]
     fn line_of_two_vendors_is_told_by_name_mount_host_or_credentials() {
         const LINE: &str = "/api/v1/agents/heartbeat";
         let shared = Err(Unrecognised::Shared(["agentmc", "zstack"]));
-        let stranger = Err(Unrecognised::NotHere { vendor: "zstack" });
-        let ours = Ok("agentmc.heartbeat");
+        let zstack = Ok("zstack.auto_register_heartbeat");
+        let agentmc = Ok("agentmc.heartbeat");
         assert_eq!(id("POST", LINE, &all()), shared);
-        assert_eq!(id("POST", LINE, &of_vendor("agentmc")), ours);
-        assert_eq!(id("POST", LINE, &of_vendor("zstack")), stranger);
-        assert_eq!(id("POST", &format!("/agentmc{LINE}"), &all()), ours);
-        assert_eq!(id("POST", &format!("/zstack{LINE}"), &all()), stranger);
-        assert_eq!(id("POST", &format!("https://AgentMC.ai:443{LINE}"), &all()), ours);
-        assert_eq!(id("POST", "/agents/heartbeat", &all()), ours);
+        assert_eq!(id("POST", LINE, &of_vendor("agentmc")), agentmc);
+        assert_eq!(id("POST", LINE, &of_vendor("zstack")), zstack);
+        assert_eq!(id("POST", &format!("/agentmc{LINE}"), &all()), agentmc);
+        assert_eq!(id("POST", &format!("/zstack{LINE}"), &all()), zstack);
+        assert_eq!(id("POST", &format!("https://AgentMC.ai:443{LINE}"), &all()), agentmc);
+        assert_eq!(id("POST", "/agents/heartbeat", &all()), agentmc);
         for (sent, expected) in [
-            (headers(&[("x-api-key", "cc_1")]), ours),
-            (headers(&[("authorization", "Bearer zsk_1")]), stranger),
+            (headers(&[("x-api-key", "cc_1")]), agentmc),
+            (headers(&[("authorization", "Bearer zsk_1")]), zstack),
             (headers(&[("x-api-key", "cc_1"), ("authorization", "Bearer zsk_1")]), shared),
-            (headers(&[("host", "agentmc.ai")]), ours),
+            (headers(&[("host", "agentmc.ai")]), agentmc),
         ] {
             let found = recognise("POST", LINE, Some(&sent), &all()).map(|route| route.operation.id());
             assert_eq!(found, expected, "{sent:?}");

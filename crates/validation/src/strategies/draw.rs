@@ -205,6 +205,7 @@ pub(super) struct Limits {
     pub(super) shortest: usize,
     pub(super) longest: Option<usize>,
     pub(super) class: Option<&'static str>,
+    pub(super) words: Option<&'static str>,
     pub(super) items: Option<usize>,
     pub(super) ip: bool,
     pub(super) uuid: bool,
@@ -227,6 +228,7 @@ impl Limits {
                     limits.longest = Some(limits.longest.map_or(max, |own| own.min(max)));
                 }
                 Keyword::Pattern(pattern) => limits.class = Some(pattern),
+                Keyword::Words(words) => limits.words = Some(words),
                 Keyword::Items(exactly) => limits.items = Some(exactly),
                 Keyword::Ip => limits.ip = true,
                 Keyword::Uuid => limits.uuid = true,
@@ -250,6 +252,9 @@ impl Limits {
     }
 
     fn text(&self, known: &[String], plan: &Plan<'_>) -> BoxedStrategy<String> {
+        if let Some(words) = self.words {
+            return select(words.split(", ").map(str::to_owned).collect::<Vec<_>>()).boxed();
+        }
         if self.ip {
             let four = any::<Ipv4Addr>().prop_map(|address| address.to_string());
             let six = any::<Ipv6Addr>().prop_map(|address| address.to_string());

@@ -326,6 +326,13 @@ impl Ways<'_> {
                 };
                 (limits.characters(length), select(others), any::<Index>()).prop_map(put).boxed()
             }
+            Keyword::Words(words) => {
+                let near = words
+                    .split(", ")
+                    .flat_map(|word| [word.to_uppercase(), format!("{word} "), word[1..].to_owned()]);
+                let other = |text: &String| !words.split(", ").any(|word| word == text);
+                select(near.filter(other).map(Value::from).collect::<Vec<_>>()).boxed()
+            }
             Keyword::Ip => one_of(&[
                 "",
                 "256.0.0.1",

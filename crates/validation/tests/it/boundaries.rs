@@ -144,6 +144,10 @@ fn boundary(rule: &Rule, side: Side) -> Boundary {
                 " !/:@[`{,+".chars().map(with_first).collect(),
             )
         }
+        Keyword::Words(words) => values(
+            words.split(", ").map(|word| json!(word)).collect(),
+            vec![json!(""), json!("reporting"), json!("Failed"), json!("failed "), json!(words)],
+        ),
         Keyword::Ip => values(
             vec![json!("0.0.0.0"), json!("255.255.255.255"), json!("::"), json!("2001:db8::1")],
             vec![json!(""), json!("256.0.0.1"), json!("10.0.2.15/24"), json!(":::"), json!("worker-01")],

@@ -88,6 +88,10 @@ pub(crate) fn valid(operation: &str, side: Side) -> Sample {
             "acusight.checkin",
             json!({"device_id": "ABCD:1234", "pending_requests": [{"type": "a"}, {"type": "b", "payload": {}}]}),
         ),
+        // An open object is filled up to its bounds: it begins empty.
+        "acusight.device_checkin" => {
+            Sample::new("acusight.device_checkin", json!({ "status": "healthy", "metrics": {} }))
+        }
         "acusight.notify_image" => {
             let mut sample = Sample::new(
                 "acusight.notify_image",

@@ -1,0 +1,29 @@
+use std::sync::Arc;
+
+use fleetwire_protocol::Fault;
+use fleetwire_protocol::acusight::{DeviceSelf, DeviceSelfData, DeviceStatus, Enveloped};
+use fleetwire_validation::Checked;
+
+use super::organization;
+use crate::registry::AgentRecord;
+use crate::store::Store;
+use crate::{Core, Handle, Origin};
+
+impl<S: Store> Handle<DeviceSelf> for Core<S> {
+    async fn handle(
+        &self,
+        device: Arc<AgentRecord>,
+        _: &Origin<'_>,
+        _: Checked<DeviceSelf>,
+    ) -> Result<Enveloped<DeviceSelfData>, Fault> {
+        let device = device.agent();
+        let mut data = DeviceSelfData::default();
+        data.device_id = Some(device.id.as_str().into());
+        data.endpoint_id = Some(device.id.as_str().into());
+        data.name = Some(device.name.clone());
+        data.organization_id = Some(organization(device.tenant));
+        // A token makes a device approved at once, and one that is shut out cannot sign in.
+        data.status = Some(DeviceStatus::Approved);
+        Ok(Enveloped::new(data))
+    }
+}

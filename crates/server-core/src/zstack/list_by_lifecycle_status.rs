@@ -1,0 +1,78 @@
+use fleetwire_protocol::wire::Timestamp;
+use fleetwire_protocol::zstack::{LifecyclePage, LifecycleSnapshot, ListByLifecycleStatus, PageFigure};
+use fleetwire_protocol::{Fault, Place, Violation};
+use fleetwire_validation::Checked;
+
+use super::status;
+use crate::core::KeyScope;
+use crate::domain::{HIGHEST_NO, Kind, Vendor};
+use crate::store::Store;
+use crate::{Core, Handle, Origin};
+
+/// Agents of a page if nothing is said, and the most.
+const PAGE: (i64, i64) = (100, 1000);
+
+impl<S: Store> Handle<ListByLifecycleStatus> for Core<S> {
+    async fn handle(
+        &self,
+        scope: KeyScope,
+        _: &Origin<'_>,
+        call: Checked<ListByLifecycleStatus>,
+    ) -> Result<LifecyclePage, Fault> {
+        let asked = call.into_inner().params;
+        let limit = figure(asked.limit.as_ref(), "limit", PAGE.0, 1, PAGE.1)?;
+        let offset = figure(asked.offset.as_ref(), "offset", 0, 0, HIGHEST_NO)?;
+
+        // The agents themselves are not copied before it is known which are on the page. A token of one agent sees
+        // that one.
+        let mut found = self.registry.all();
+        found.retain(|record| {
+            let agent = record.agent();
+            agent.tenant == scope.tenant
+                && agent.vendor == Vendor::ZStack
+                && agent.kind == Kind::Agent
+                && !agent.disabled
+                && scope.agent.is_none_or(|bound| bound == agent.no)
+                && status(self.liveness(record)) == asked.status
+        });
+        let total = found.len();
+        found.sort_by_cached_key(|record| record.agent().no);
+        let on_page = found
+            .into_iter()
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX));
+
+        let mut page = LifecyclePage::default();
+        page.items = on_page
+            .map(|record| {
+                let agent = record.agent();
+                let mut item = LifecycleSnapshot::default();
+                item.agent_id = Some(agent.id.as_str().into());
+                item.status = Some(asked.status.clone());
+                item.current_version = agent.version.clone();
+                item.last_heartbeat = record.lease.last_seen().map(Timestamp::seconds);
+                item
+            })
+            .collect();
+        page.total = i64::try_from(total).ok();
+        page.limit = Some(limit);
+        page.offset = Some(offset);
+        Ok(page)
+    }
+}
+
+/// A figure of the query within its bounds.
+fn figure(
+    given: Option<&PageFigure>,
+    name: &'static str,
+    otherwise: i64,
+    least: i64,
+    most: i64,
+) -> Result<i64, Fault> {
+    let Some(given) = given else { return Ok(otherwise) };
+    let read = given.parse().and_then(|figure| i64::try_from(figure).ok());
+    read.filter(|figure| (least..=most).contains(figure)).ok_or_else(|| {
+        let message = format!("must be digits, {least} to {most}");
+        Violation { place: Place::Query(name), rule: "param.range", message }.into()
+    })
+}
