@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result};
 use fleetwire_protocol::achilles::{
-    AgentCredentials, AgentStatus, CheckUpdate, Enroll, EnrollRequest, Heartbeat, HeartbeatRequest,
-    PollTasks, ReportResult, TaskId, TaskPath, TaskResultRequest, TaskStatus,
+    AgentCredentials, AgentStatus, BinaryWish, CheckUpdate, DownloadBinary, DownloadUpdate, Enroll,
+    EnrollRequest, Heartbeat, HeartbeatRequest, PollTasks, ReportResult, ReportStatus, RunningVersion,
+    TaskId, TaskPath, TaskResultRequest, TaskStatus, TaskStatusUpdate, UpdateWish, Version,
 };
 use fleetwire_protocol::wire::{OrNull, Timestamp};
-use fleetwire_protocol::{Call, TASK_STATE};
+use fleetwire_protocol::{Call, File, FileBody, Part, TASK_STATE};
 use fleetwire_server::SystemClock;
 use fleetwire_server_core::Clock;
 use fleetwire_server_core::keys::{hex, sha256, unhex};
@@ -135,6 +136,39 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
             .await?;
     }
 
+    let word =
+        |status| Call::<ReportStatus>::with(TaskPath::new(task.as_str()), TaskStatusUpdate::new(status));
+    for (what, status) in [
+        ("its binary is on the way", TaskStatus::Downloading),
+        ("at work", TaskStatus::Executing),
+        ("the same again, the answer lost", TaskStatus::Executing),
+    ] {
+        steps
+            .send(what, &agent, &word(status.clone()), |answer, headers| {
+                proof(
+                    "the task is as far as was said, and nothing is marked a repeat",
+                    &[
+                        (answer.data.status.as_ref() == Some(&status), "the status"),
+                        (
+                            answer.idempotent.is_none() && !headers.contains_key(TASK_STATE),
+                            "it is not marked a repeat",
+                        ),
+                    ],
+                )
+            })
+            .await?;
+    }
+    steps
+        .refused("back to its download", &agent, &word(TaskStatus::Downloading), |answer| {
+            refusal(answer, 400, "executing", "a step that cannot follow names where the task is")
+        })
+        .await?;
+    steps
+        .send("polled at work", &agent, &poll, |answer, _| {
+            proof("what an agent has is not handed over again", &[(answer.is_none(), "no task")])
+        })
+        .await?;
+
     let mut result: TaskResultRequest = serde_json::from_str(RESULT)?;
     result.task_id = task.as_str().into();
     let report = Call::<ReportResult>::with(TaskPath::new(task.as_str()), result);
@@ -201,6 +235,12 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
         .await?;
 
     let check = Call::<CheckUpdate>::new(());
+    let version = Call::<Version>::with(RunningVersion::new("0.5.11"), ());
+    steps
+        .send("no release registered", &agent, &version, |answer, _| {
+            proof("204 when there is nothing newer", &[(answer.is_none(), "no version")])
+        })
+        .await?;
     steps
         .send("no release registered", &agent, &check, |answer, _| {
             proof("data is null when there is nothing newer", &[(answer.data.is_none(), "null")])
@@ -213,6 +253,15 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
     });
     steps.operate(Method::POST, "/releases", &release).await?;
     let public_key = data.update_key().context("an enrolment brings the public key")?.to_owned();
+    steps
+        .send("a release registered", &agent, &version, |answer, _| {
+            let info = answer.as_ref().map(|answer| &answer.data);
+            proof(
+                "the version, without an address",
+                &[(info.is_some_and(|info| info.version == "0.6.0"), "the version")],
+            )
+        })
+        .await?;
     steps
         .send("a release registered", &agent, &check, |answer, _| {
             let info = answer.data.as_ref();
@@ -248,6 +297,8 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
         })
         .await?;
 
+    download(steps, &agent).await?;
+
     let template: HeartbeatRequest = heartbeat()?;
     steps.keep::<Heartbeat>(agent, move || {
         let mut request = template.clone();
@@ -266,4 +317,56 @@ fn decode_public_key(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     let key = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
     (key.len() == 32).then_some(key)
+}
+
+/// Files that the server holds: the program of a release, in two parts, and the binary of a test.
+async fn download(steps: &mut Steps, agent: &AgentCredentials) -> Result<()> {
+    const PROGRAM: &[u8] = b"the bytes of agent 0.6.1";
+    const BINARY: &[u8] = b"the bytes of a test";
+    let come = |file: &File, bytes: &[u8]| matches!(&file.body, FileBody::Bytes(come) if come == bytes);
+    let mut wish = UpdateWish::new("windows".into(), "amd64".into());
+    steps
+        .refused(
+            "a file that is elsewhere",
+            agent,
+            &Call::<DownloadUpdate>::with(wish.clone(), ()),
+            |answer| refusal(answer, 404, "file", "a release registered by address is not served here"),
+        )
+        .await?;
+    steps.bring("/releases?version=0.6.1&os=windows&arch=amd64", PROGRAM).await?;
+    wish.range = Some("bytes=0-9".to_owned());
+    let begun = steps
+        .send("its first bytes", agent, &Call::<DownloadUpdate>::with(wish.clone(), ()), |file, _| {
+            proof(
+                "206, a part of the file, its tag and version",
+                &[
+                    (file.head.part == Part::Range(0..10) && come(file, &PROGRAM[..10]), "the part"),
+                    (file.head.etag == Some(format!("\"{}\"", hex(&sha256(PROGRAM)))), "the tag"),
+                    (file.head.version.as_deref() == Some("0.6.1"), "the version"),
+                ],
+            )
+        })
+        .await?;
+    wish.range = Some("bytes=10-".to_owned());
+    wish.if_range = begun.head.etag;
+    steps
+        .send("the rest of the same file", agent, &Call::<DownloadUpdate>::with(wish, ()), |file, _| {
+            proof("the download goes on where it stopped", &[(come(file, &PROGRAM[10..]), "the rest")])
+        })
+        .await?;
+    steps.bring("/binaries?name=t1.exe", BINARY).await?;
+    steps
+        .send(
+            "a test's binary",
+            agent,
+            &Call::<DownloadBinary>::with(BinaryWish::new("t1.exe"), ()),
+            |file, _| proof("the bytes that were brought", &[(come(file, BINARY), "the bytes")]),
+        )
+        .await?;
+    let climbing = Call::<DownloadBinary>::with(BinaryWish::new("../fleetwire.sqlite"), ());
+    steps
+        .refused("a name that climbs", agent, &climbing, |answer| {
+            refusal(answer, 404, "file", "nothing outside the folder is reached")
+        })
+        .await
 }

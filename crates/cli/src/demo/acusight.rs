@@ -1,9 +1,10 @@
-//! One life of an Acusight device: check-in, model update, images.
+//! Lives of Acusight devices: check-in, model update, images; and one that is provisioned by a token.
 
 use anyhow::{Context, Result};
 use fleetwire_protocol::Call;
 use fleetwire_protocol::acusight::{
-    ActionKind, Checkin, CheckinRequest, DeviceKey, ImageNotificationRequest, NotifyImage,
+    ActionKind, Checkin, CheckinRequest, DeviceCheckin, DeviceCheckinRequest, DeviceKey, DeviceSelf,
+    DeviceStatus, ImageNotificationRequest, NotifyImage, Provision, ProvisionRequest,
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 use super::steps::{Steps, proof, refusal};
 
 const CHECKIN: &str = include_str!("../../fixtures/acusight/checkin/request.json");
+const DEVICE_CHECKIN: &str = include_str!("../../fixtures/acusight/device_checkin/request.json");
+const PROVISION: &str = include_str!("../../fixtures/acusight/provision/request.json");
 const NOTIFY: &str = include_str!("../../fixtures/acusight/notify_image/request.json");
 
 pub(super) async fn live(steps: &mut Steps) -> Result<()> {
@@ -114,5 +117,88 @@ pub(super) async fn live(steps: &mut Steps) -> Result<()> {
         request.current_model_id = Some("model-new".into());
         request.status = Some("healthy".to_owned());
         Call::new(request)
-    })
+    })?;
+    live_by_token(steps).await
+}
+
+/// A device that trades a token for its key.
+async fn live_by_token(steps: &mut Steps) -> Result<()> {
+    let wish = json!({"vendor": "acusight", "max_uses": 1});
+    let made = steps.operate(Method::POST, "/tokens", &wish).await?;
+    let token = made.get("token").and_then(Value::as_str).context("a token is shown once")?;
+    let mut request: ProvisionRequest = serde_json::from_str(PROVISION)?;
+    request.token = token.into();
+    let device = request.device_info.device_id.clone();
+    let base = steps.base::<Provision>()?;
+    let provision = Call::<Provision>::new(request.clone());
+    let first = steps
+        .send("fixture, with a token", &(), &provision, |answer, _| {
+            let data = answer.data.as_ref();
+            proof(
+                "a key, and the address to report to",
+                &[
+                    (data.is_some_and(|data| data.api_key.is_some()), "a key"),
+                    (data.is_some_and(|data| data.base().as_deref() == Some(base.as_str())), "the address"),
+                ],
+            )
+        })
+        .await?;
+    let again = steps
+        .send("again, as if the answer was lost", &(), &provision, |answer, _| {
+            let fresh = |data: &fleetwire_protocol::acusight::ProvisionData| data.api_key.clone();
+            let keys = (answer.data.as_ref().and_then(fresh), first.data.as_ref().and_then(fresh));
+            proof("the same device, a fresh key", &[(keys.0.is_some() && keys.0 != keys.1, "a fresh key")])
+        })
+        .await?;
+    let key = again.data.and_then(|data| data.api_key).context("a device gets a key")?;
+    let myself = Call::<DeviceSelf>::new(());
+    steps
+        .send("who it is", &key, &myself, |answer, _| {
+            let data = answer.data.as_ref();
+            proof(
+                "the device, approved",
+                &[
+                    (data.is_some_and(|data| data.device_id.as_ref() == Some(&device)), "its id"),
+                    (data.is_some_and(|data| data.status == Some(DeviceStatus::Approved)), "its status"),
+                ],
+            )
+        })
+        .await?;
+    request.device_info.device_id = "another".into();
+    let another = Call::<Provision>::new(request);
+    steps
+        .refused("another device, the same token", &(), &another, |answer| {
+            refusal(answer, 401, "INVALID_TOKEN", "used up; refused in the envelope")
+        })
+        .await?;
+
+    let path = format!("/agents/acusight/{}/work", device.as_str());
+    let wish = json!({"type": "deploy", "payload": {"stack_id": "counting"}});
+    let work = steps.operate(Method::POST, &path, &wish).await?;
+    let checkin: DeviceCheckinRequest = serde_json::from_str(DEVICE_CHECKIN)?;
+    let call = Call::<DeviceCheckin>::new(checkin.clone());
+    steps
+        .send("fixture, an action queued", &key, &call, |answer, _| {
+            let action = answer.data.actions.first();
+            let payload = action.and_then(|action| action.payload.as_ref());
+            proof(
+                "the action in the envelope, with its payload",
+                &[
+                    (answer.data.actions.len() == 1, "one action"),
+                    (
+                        payload.and_then(|payload| payload.get("stack_id")) == Some(&json!("counting")),
+                        "its payload",
+                    ),
+                ],
+            )
+        })
+        .await?;
+    let id = work.get("id").and_then(Value::as_str).context("work has an id")?;
+    steps.operate(Method::POST, &format!("/work/{id}/cancel"), &Value::Null).await?;
+    steps
+        .send("the action called off", &key, &call, |answer, _| {
+            proof("quiet", &[(answer.data.actions.is_empty(), "no actions")])
+        })
+        .await?;
+    steps.keep::<DeviceCheckin>(key, move || Call::new(checkin.clone()))
 }

@@ -205,6 +205,19 @@ impl Steps {
         Ok(serde_json::from_slice(response.body()).unwrap_or_default())
     }
 
+    /// Brings a file as the operator.
+    pub(super) async fn bring(&self, path: &str, file: &'static [u8]) -> Result<()> {
+        let uri = format!("http://{}/control/v1{path}", self.address);
+        let request = Request::post(&uri)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/octet-stream");
+        let response = self.probe.transport.exchange(request.body(Bytes::from_static(file))?).await?;
+        if !response.status().is_success() {
+            bail!("POST {uri}: {} {}", response.status(), String::from_utf8_lossy(response.body()));
+        }
+        Ok(())
+    }
+
     fn seen(&self) -> Seen {
         self.probe.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
