@@ -165,15 +165,18 @@ async fn a_killed_server_keeps_all_that_it_answered() {
 
     let server = Server::start(data.path());
     assert_eq!(server.token, None, "the operator's token is made once");
-    let listed = operate(&server.address, &token, Method::GET, "/agents?vendor=achilles", Value::Null).await;
-    let listed: HashMap<&str, &Value> = listed["agents"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|agent| (agent["id"].as_str().unwrap(), agent))
-        .collect();
+    let mut listed = HashMap::new();
+    let mut after = Some(0);
+    while let Some(number) = after {
+        let path = format!("/agents?vendor=achilles&limit=1000&after={number}");
+        let page = operate(&server.address, &token, Method::GET, &path, Value::Null).await;
+        for agent in page["agents"].as_array().unwrap() {
+            listed.insert(agent["id"].as_str().unwrap().to_owned(), agent.clone());
+        }
+        after = page["next"].as_i64();
+    }
     for (id, sent) in &answered.seen {
-        let agent = listed[id.as_str()];
+        let agent = &listed[id];
         let last_seen = agent["last_seen"].as_str().and_then(|time| time.parse::<DateTime<Utc>>().ok());
         let due = (killed - *sent).to_std().unwrap_or_default() > FLUSH;
         if due {

@@ -143,7 +143,7 @@ fn every_fixture_is_judged_as_its_name_says() {
         }
         entries.push(entry);
         // What a proxy says in the server's place is no fault of the server.
-        let is_proxys = fixture.path == "acusight/checkin/error.502.page.refused.json";
+        let is_proxys = fixture.path.ends_with("/error.502.page.refused.json");
         expected.push((fixture.path.clone(), fixture.class == Class::Refused && !is_proxys));
     }
     assert!(expected.len() > 200, "{}", expected.len());
@@ -268,7 +268,7 @@ fn lines_are_read_whatever_stands_between_them() {
         text.extend_from_slice(b"\r\n");
     }
     text.extend_from_slice(ZSTACK.as_bytes());
-    let run = validate(&["--json", "--vendor", "zstack"], &text);
+    let run = validate(&["--json", "--operation", "zstack.heartbeat"], &text);
     assert_eq!(
         found(&run),
         ["4 json.syntax", "5 json.utf8", "6 json.syntax", "7 json.syntax", "9 json.type", "10 json.type"]
@@ -339,7 +339,7 @@ fn capture_without_messages_is_a_fault_only_if_one_insists() {
     }
     let empty = har(&[]);
     assert_eq!(validate(&[], empty.as_bytes()).status, 0);
-    assert_eq!(validate(&["--strict", "--vendor", "zstack"], ZSTACK.as_bytes()).status, 0);
+    assert_eq!(validate(&["--strict", "--operation", "zstack.heartbeat"], ZSTACK.as_bytes()).status, 0);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn captured_lines_say_what_they_are() {
         r#"{"method":"PUT","path":"/api/v1/agents/a/heartbeat","path":"/x"}"#,
     ];
     let run =
-        validate(&["--json", "--vendor", "zstack"], lines.join("\n").replace("BODY", ZSTACK).as_bytes());
+        validate(&["--json", "--operation", "zstack.heartbeat"], lines.join("\n").replace("BODY", ZSTACK).as_bytes());
     let seen = found(&run);
     let starting = |line: &str| seen.iter().filter(|found| found.starts_with(&format!("{line} "))).count();
     assert_eq!([starting("1"), starting("3")], [0, 0], "{seen:?}");
