@@ -16,7 +16,7 @@ use crate::files::{FileError, Mode, settle};
 use crate::finding::{Finding, Fix, Kind};
 use crate::generate::{self, Document};
 use crate::inclusion::{Prover, Settings};
-use crate::pairing::{Pair, Pairing};
+use crate::pairing::{Pair, Pairing, Plain};
 use crate::source::{self, Source, SourceError};
 
 /// What a check found.
@@ -200,17 +200,33 @@ impl Vendor<'_> {
         let mut held: Vec<Held> =
             claims.into_iter().map(|claimed| Held { claimed, rests_on: Vec::new() }).collect();
 
+        let (source, emit) = (self.source, &self.ours.emit);
+        let plain =
+            Plain::new(self.name, source, emit, self.names, about.iter().map(|(_, deviation)| *deviation));
+        let found = |pairing: &Pairing| coverage::compare_paired(self.name, pairing, emit).findings;
+        let mut with_all = BTreeMap::new();
         let mut needless = Vec::new();
         for &(left_out, deviation) in &about {
             let kept = about.iter().filter(|(index, _)| *index != left_out).map(|(_, kept)| *kept);
-            let mut pairing = self.pairing(kept);
-            let found = coverage::compare_paired(self.name, &pairing, &self.ours.emit);
+            let id = deviation.operation.as_str();
+            let mut bites;
+            let mut pairing;
+            if id == self.name {
+                pairing = self.pairing(kept);
+                bites = found(&pairing) != coverage.findings;
+            } else {
+                let own = |deviation: &&Deviation| deviation.operation == id;
+                let with_it = with_all.entry(id).or_insert_with(|| {
+                    found(&plain.only(id, about.iter().map(|(_, deviation)| *deviation).filter(own)))
+                });
+                pairing = plain.only(id, kept.filter(own));
+                bites = found(&pairing) != *with_it;
+            }
             // What the deviation does not touch stands as it stood.
             let touched = |pair: &Pair| {
                 whole.pairs.iter().all(|own| own.id != pair.id || own.theirs.object != pair.theirs.object)
             };
             pairing.pairs.retain(touched);
-            let mut bites = found.findings != coverage.findings;
             let touched: Vec<String> = pairing.pairs.iter().map(|pair| pair.id.clone()).collect();
             let without = self.claims(&pairing, prover);
             for held in held.iter_mut().filter(|held| touched.contains(&held.claimed.operation)) {

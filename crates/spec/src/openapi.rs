@@ -45,34 +45,42 @@ impl Operation {
 /// The operations of a document. The parameters of a path and the security of the document are put into each
 /// operation that they hold for.
 pub(crate) fn operations(document: &Value) -> Vec<Operation> {
-    let mut operations = Vec::new();
     let paths = document.get("paths").and_then(Value::as_object);
-    for (path, item) in paths.into_iter().flatten() {
-        let item = inlined(document, item);
-        for method in METHODS {
-            let Some(object) = item.get(method).and_then(Value::as_object) else { continue };
-            let mut object = object.clone();
-            if !object.contains_key("security")
-                && let Some(security) = document.get("security")
-            {
-                object.insert("security".to_owned(), security.clone());
-            }
-            if let Some(shared) = item.get("parameters").and_then(Value::as_array) {
-                let own = object.entry("parameters").or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(own) = own {
-                    let same = |one: &Value, other: &Value| {
-                        one.get("name") == other.get("name") && one.get("in") == other.get("in")
-                    };
-                    let missing = shared.iter().filter(|shared| !own.iter().any(|own| same(own, shared)));
-                    own.extend(missing.cloned().collect::<Vec<_>>());
-                }
-            }
-            operations.push(Operation {
-                method: method.to_ascii_uppercase(),
-                path: path.clone(),
-                object: Value::Object(object),
-            });
+    paths.into_iter().flatten().flat_map(|(path, item)| of_path(document, path, item)).collect()
+}
+
+/// The operations on one path of a document, as [`operations`] has them.
+pub(crate) fn operations_at(document: &Value, path: &str) -> Vec<Operation> {
+    let item = document.get("paths").and_then(|paths| paths.get(path));
+    item.map_or_else(Vec::new, |item| of_path(document, path, item))
+}
+
+fn of_path(document: &Value, path: &str, item: &Value) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    let item = inlined(document, item);
+    for method in METHODS {
+        let Some(object) = item.get(method).and_then(Value::as_object) else { continue };
+        let mut object = object.clone();
+        if !object.contains_key("security")
+            && let Some(security) = document.get("security")
+        {
+            object.insert("security".to_owned(), security.clone());
         }
+        if let Some(shared) = item.get("parameters").and_then(Value::as_array) {
+            let own = object.entry("parameters").or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(own) = own {
+                let same = |one: &Value, other: &Value| {
+                    one.get("name") == other.get("name") && one.get("in") == other.get("in")
+                };
+                let missing = shared.iter().filter(|shared| !own.iter().any(|own| same(own, shared)));
+                own.extend(missing.cloned().collect::<Vec<_>>());
+            }
+        }
+        operations.push(Operation {
+            method: method.to_ascii_uppercase(),
+            path: path.to_owned(),
+            object: Value::Object(object),
+        });
     }
     operations
 }

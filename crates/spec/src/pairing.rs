@@ -1,6 +1,6 @@
 //! A source, after its deviations, operation by operation beside ours.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::openapi::{self, Operation};
 /// Two documents beside each other.
 pub(crate) struct Pairing {
     /// The source, with what its deviations change of the document as a whole.
-    pub(crate) source: Value,
+    pub(crate) source: Arc<Value>,
     /// The operations that both have.
     pub(crate) pairs: Vec<Pair>,
     /// The operations that only the source has.
@@ -23,6 +23,7 @@ pub(crate) struct Pairing {
 }
 
 /// An operation that both have.
+#[derive(Clone)]
 pub(crate) struct Pair {
     /// Our id of it; its request line where it has none.
     pub(crate) id: String,
@@ -30,6 +31,64 @@ pub(crate) struct Pair {
     pub(crate) theirs: Operation,
     /// Ours.
     pub(crate) ours: Operation,
+}
+
+/// Two documents beside each other before the deviations of single operations. One of these changes nothing of
+/// another operation, so that what is found with and without it is compared in its own alone.
+pub(crate) struct Plain(Pairing);
+
+impl Plain {
+    /// `deviations` are those of the document as a whole.
+    pub(crate) fn new<'a>(
+        vendor: &str,
+        source: &Value,
+        ours: &Value,
+        names: &[Name],
+        deviations: impl Iterator<Item = &'a Deviation>,
+    ) -> Self {
+        let mut misplaced = Vec::new();
+        let mut source = source.clone();
+        for deviation in deviations.filter(|deviation| deviation.operation == vendor) {
+            let outcome = if deviation.side == "document" {
+                deviation.apply(&mut source)
+            } else {
+                Err("what stands in the document as a whole has the side `document`".to_owned())
+            };
+            if let Err(reason) = outcome {
+                misplaced.push((deviation.clone(), reason));
+            }
+        }
+        let matched = matched(openapi::operations(&source), openapi::operations(ours));
+        let id_of = |operation: &Operation| {
+            let same = |name: &&Name| name.method == operation.method && name.path == operation.path;
+            names.iter().find(same).map_or_else(|| operation.request_line(), |name| name.id.clone())
+        };
+        let pair = |(theirs, ours)| Pair { id: id_of(&ours), theirs, ours };
+        let pairs = matched.both.into_iter().map(pair).collect();
+        let added = matched.added.into_iter().map(|operation| (id_of(&operation), operation)).collect();
+        Self(Pairing { source: Arc::new(source), pairs, lost: matched.lost, added, misplaced })
+    }
+
+    /// With the deviations of single operations.
+    pub(crate) fn with<'a>(self, deviations: impl Iterator<Item = &'a Deviation>) -> Pairing {
+        let Self(mut pairing) = self;
+        pairing.place(deviations);
+        pairing
+    }
+
+    /// One operation, with its deviations.
+    pub(crate) fn only<'a>(&self, id: &str, deviations: impl Iterator<Item = &'a Deviation>) -> Pairing {
+        let Self(all) = self;
+        let mut pairing = Pairing {
+            source: Arc::clone(&all.source),
+            pairs: all.pairs.iter().filter(|pair| pair.id == id).cloned().collect(),
+            lost: Vec::new(),
+            added: all.added.iter().filter(|(own, _)| own == id).cloned().collect(),
+            misplaced: Vec::new(),
+        };
+        pairing.place(deviations);
+        pairing
+    }
 }
 
 impl Pairing {
@@ -41,49 +100,25 @@ impl Pairing {
         names: &[Name],
         deviations: &[&Deviation],
     ) -> Self {
-        let own = deviations.iter().copied().filter(|deviation| belongs_to(deviation, vendor));
-        let (whole, partial): (Vec<_>, Vec<_>) = own.partition(|deviation| deviation.operation == vendor);
-        let mut misplaced = Vec::new();
-        let mut source = source.clone();
-        for deviation in whole {
-            let outcome = if deviation.side == "document" {
-                deviation.apply(&mut source)
-            } else {
-                Err("what stands in the document as a whole has the side `document`".to_owned())
+        let own = || deviations.iter().copied().filter(|deviation| belongs_to(deviation, vendor));
+        Plain::new(vendor, source, ours, names, own())
+            .with(own().filter(|deviation| deviation.operation != vendor))
+    }
+
+    /// Patches the source's operations.
+    fn place<'a>(&mut self, deviations: impl Iterator<Item = &'a Deviation>) {
+        for deviation in deviations {
+            let mut pairs = self.pairs.iter_mut().filter(|pair| pair.id == deviation.operation);
+            let outcome = match pairs.next() {
+                Some(pair) => patch(&self.source, &mut pair.theirs, deviation),
+                // One for an operation that the source has lost is not worth a second finding.
+                None if self.added.iter().any(|(id, _)| *id == deviation.operation) => Ok(()),
+                None => Err("the source has no such operation".to_owned()),
             };
             if let Err(reason) = outcome {
-                misplaced.push((deviation.clone(), reason));
+                self.misplaced.push((deviation.clone(), reason));
             }
         }
-
-        let matched = matched(openapi::operations(&source), openapi::operations(ours));
-        let id_of = |operation: &Operation| {
-            let same = |name: &&Name| name.method == operation.method && name.path == operation.path;
-            names.iter().find(same).map_or_else(|| operation.request_line(), |name| name.id.clone())
-        };
-        let mut placed = BTreeSet::new();
-        let mut pairs = Vec::new();
-        for (mut theirs, ours) in matched.both {
-            let id = id_of(&ours);
-            for (index, deviation) in partial.iter().enumerate() {
-                if deviation.operation == id {
-                    placed.insert(index);
-                    if let Err(reason) = patch(&source, &mut theirs, deviation) {
-                        misplaced.push(((*deviation).clone(), reason));
-                    }
-                }
-            }
-            pairs.push(Pair { id, theirs, ours });
-        }
-        let added: Vec<(String, Operation)> =
-            matched.added.into_iter().map(|operation| (id_of(&operation), operation)).collect();
-        // One for an operation that the source has lost is not worth a second finding.
-        for (index, deviation) in partial.iter().enumerate() {
-            if !placed.contains(&index) && !added.iter().any(|(id, _)| *id == deviation.operation) {
-                misplaced.push(((*deviation).clone(), "the source has no such operation".to_owned()));
-            }
-        }
-        Self { source, pairs, lost: matched.lost, added, misplaced }
     }
 }
 

@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use fleetwire_spec::claims::{Claim, Standing};
 use fleetwire_spec::deviations::FILE as DEVIATIONS;
@@ -11,8 +12,18 @@ use tempfile::TempDir;
 
 const OPENAPI: &str = "schemas/openapi/zstack.json";
 
-/// A work tree whose documents agree.
-fn tree() -> TempDir {
+/// The files of a work tree whose documents agree.
+static FILES: LazyLock<Vec<(PathBuf, Vec<u8>)>> = LazyLock::new(|| {
+    fn read(folder: &Path, root: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(&path, root, files);
+            } else {
+                files.push((path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap()));
+            }
+        }
+    }
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let tree = tempfile::tempdir().unwrap();
     fs::create_dir_all(tree.path().join("schemas/source")).unwrap();
@@ -24,6 +35,30 @@ fn tree() -> TempDir {
         fs::copy(root.join(file), tree.path().join(file)).unwrap();
     }
     generate_into(tree.path()).unwrap();
+    let mut files = Vec::new();
+    read(tree.path(), tree.path(), &mut files);
+    files
+});
+
+fn tree() -> TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    for (file, content) in FILES.iter() {
+        let path = tree.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    tree
+}
+
+/// What is found in a tree that nobody has changed.
+static AGREEMENT: LazyLock<Report> = LazyLock::new(|| report(&tree()));
+
+/// What is found where the source has renamed a member.
+static RENAMED: LazyLock<Report> = LazyLock::new(|| report(&renamed()));
+
+fn renamed() -> TempDir {
+    let tree = tree();
+    edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
     tree
 }
 
@@ -48,12 +83,11 @@ fn briefs(report: &Report) -> Vec<String> {
 
 #[test]
 fn generated_tree_agrees_and_generating_again_changes_nothing() {
-    let tree = tree();
-    let report = report(&tree);
-    assert_eq!(briefs(&report), [""; 0]);
+    let report = &*AGREEMENT;
+    assert_eq!(briefs(report), [""; 0]);
     assert_eq!((report.verdict, report.verdict.exit_code()), (Verdict::Agreement, 0));
     assert!(report.deviations.len() > 10 && report.files > 10, "{report:?}");
-    assert_eq!(generate_into(tree.path()).unwrap(), []);
+    assert_eq!(generate_into(tree().path()).unwrap(), []);
 }
 
 #[test]
@@ -102,12 +136,10 @@ fn stale_table_of_the_readme_is_found_and_the_rest_of_it_is_free() {
 
 #[test]
 fn source_that_changed_is_broken_even_where_a_file_is_stale_too() {
-    let tree = tree();
-    edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
-    let broken = report(&tree);
+    let broken = &*RENAMED;
     // The name is found, and so is the answer of ours that the source now forbids.
     assert_eq!(
-        briefs(&broken),
+        briefs(broken),
         [
             "member-renamed zstack.register /platform",
             "member-renamed zstack.heartbeat /platform",
@@ -119,6 +151,7 @@ fn source_that_changed_is_broken_even_where_a_file_is_stale_too() {
     assert_eq!(broken.findings[3].witness, Some(serde_json::json!({"platformId": ""})));
     assert_eq!((broken.verdict, broken.verdict.exit_code()), (Verdict::Broken, 1));
 
+    let tree = renamed();
     edit(&tree, OPENAPI, "\"version\"", "\"verzion\"");
     let both = report(&tree);
     assert_eq!(both.findings.len(), 5);
@@ -161,7 +194,7 @@ fn deviation_whose_place_has_changed_in_the_source_is_found() {
 
 #[test]
 fn claims_stand_in_the_report_with_the_deviations_that_they_rest_on() {
-    let report = report(&tree());
+    let report = &*AGREEMENT;
     let uptime = report.deviations.iter().position(|one| one.at == "/properties/uptime").unwrap() + 1;
     let held = report
         .claims
@@ -214,34 +247,37 @@ fn broken_promise_of_a_version_is_found_until_the_changelog_names_it() {
 #[test]
 fn deviation_without_a_place_is_found() {
     let tree = tree();
-    for (operation, side, at, reason) in [
+    let misplaced = [
+        ("zstack", "request", "/properties/uuid", "side `document`"),
         ("zstack.heartbeat", "request", "/properties/load", "no /properties/load"),
         ("zstack.heartbeat", "response.201", "/properties/uuid", "no schema for the response.201"),
         ("zstack.heartbeat", "answer", "/properties/uuid", "no side `answer`"),
         ("zstack.stop", "request", "/properties/uuid", "no such operation"),
-        ("zstack", "request", "/properties/uuid", "side `document`"),
         ("zebra.run", "request", "/properties/uuid", "no source of this vendor"),
-    ] {
-        let path = tree.path().join(DEVIATIONS);
-        let text = fs::read_to_string(&path).unwrap();
-        let misplaced = format!(
+    ];
+    let path = tree.path().join(DEVIATIONS);
+    let mut text = fs::read_to_string(&path).unwrap();
+    for (operation, side, at, _) in misplaced {
+        text.push_str(&format!(
             "\n[[deviation]]\noperation = '{operation}'\nside = '{side}'\nat = '{at}'\nop = 'remove'\nwas = 1\nwhy = 'so'\norigin = 'X'\n"
-        );
-        fs::write(&path, format!("{text}{misplaced}")).unwrap();
-        let report = report(&tree);
-        fs::write(&path, text).unwrap();
-        let [finding] = report.findings.as_slice() else { panic!("{operation}: {:?}", briefs(&report)) };
-        assert_eq!(finding.id.as_str(), "deviation-misplaced");
-        assert!(finding.source.contains(reason), "{}", finding.source);
-        assert_eq!(report.verdict, Verdict::Broken);
+        ));
     }
+    fs::write(&path, text).unwrap();
+    let report = report(&tree);
+    assert_eq!(report.findings.len(), misplaced.len(), "{:?}", briefs(&report));
+    for (finding, (operation, _, _, reason)) in report.findings.iter().zip(misplaced) {
+        assert_eq!(
+            (finding.id.as_str(), finding.operation.as_deref()),
+            ("deviation-misplaced", Some(operation))
+        );
+        assert!(finding.source.contains(reason), "{}", finding.source);
+    }
+    assert_eq!(report.verdict, Verdict::Broken);
 }
 
 #[test]
 fn report_is_json_with_stable_names() {
-    let tree = tree();
-    edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
-    let json = serde_json::to_value(report(&tree)).unwrap();
+    let json = serde_json::to_value(&*RENAMED).unwrap();
     assert_eq!(json["verdict"], "broken");
     let finding = &json["findings"][0];
     assert_eq!(
@@ -266,10 +302,8 @@ fn report_is_json_with_stable_names() {
 
 #[test]
 fn finding_reads_well() {
-    let tree = tree();
-    edit(&tree, "schemas/source/zstack.yaml", "        platformId:\n", "        platform:\n");
     assert_eq!(
-        report(&tree).findings[0].to_string(),
+        RENAMED.findings[0].to_string(),
         "error member-renamed in response 200 at /platform\n  \
            source     platform  [zstack-agent-heartbeat, Responses, platformId, structure]\n  \
            ours       platformId\n  \

@@ -250,11 +250,11 @@ pub(crate) fn claims(
     if pairing.pairs.is_empty() {
         return Vec::new();
     }
-    let accepting = openapi::operations(ends.accept);
     let mut roots = Roots::default();
     let mut work = Vec::new();
     for pair in &pairing.pairs {
-        let same = |own: &&Operation| own.method == pair.ours.method && own.path == pair.ours.path;
+        let accepting = openapi::operations_at(ends.accept, &pair.ours.path);
+        let same = |own: &&Operation| own.method == pair.ours.method;
         let accept = accepting.iter().find(same).map_or(&pair.ours.object, |own| &own.object);
         let parts = parts::of(&pair.theirs.object, &pair.ours.object, accept);
         let mut narrow = parts::without_silence(&pair.theirs.object, Silence::Nothing);
