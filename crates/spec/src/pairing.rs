@@ -219,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn operation_of_both_is_no_pair_for_a_lost_or_an_added_one_beside_it() {
+        let beside = ("GET /a/x".to_owned(), "GET /a/x".to_owned());
+        assert_eq!(pairs(&["GET /a/w", "GET /a/x"], &["GET /a/x"]), (vec![beside.clone()], 1, 0));
+        assert_eq!(pairs(&["GET /a/x"], &["GET /a/w", "GET /a/x"]), (vec![beside], 0, 1));
+    }
+
+    #[test]
     fn names_of_path_parameters_do_not_part_a_pair() {
         assert_eq!(pairs(&["PUT /a/{uuid}/b"], &["PUT /a/{id}/b"]).0.len(), 1);
     }
