@@ -1,5 +1,6 @@
 //! The one binary of Fleetwire: a fleet server, a demonstration of it, and its operators' commands.
 
+mod agent;
 mod config;
 mod demo;
 mod operator;
@@ -27,6 +28,9 @@ enum Command {
     Demo(demo::Demo),
     /// Serve agents and operators.
     Serve(serve::Serve),
+    /// Be an agent of one of the four vendors, which reports its machine and harms nothing.
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
     /// Guard OpenAPI documents and JSON Schemas: find what is wrong in one, and what breaks between two.
     #[command(subcommand)]
     Spec(spec::SpecCommand),
@@ -40,8 +44,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Only a server has something to tell that is neither its answer nor its failure.
-    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    // Only a server and an agent have something to tell that is neither their answer nor their failure.
+    let level = if matches!(cli.command, Command::Serve(_) | Command::Agent(_)) { "info" } else { "warn" };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("FLEETWIRE_LOG").unwrap_or_else(|_| EnvFilter::new(level)))
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
+            Command::Agent(agent) => agent.run().await,
             Command::Spec(spec) => Ok(spec.run()),
             Command::Demo(demo) => demo.run().await,
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),

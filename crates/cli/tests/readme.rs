@@ -146,10 +146,45 @@ fn the_programs_shown_are_the_examples() {
     };
     let shown = readme.split("```rust\n").skip(1).map(|rest| plain(rest.split("```").next().unwrap()));
     let shown: Vec<_> = shown.collect();
-    let examples = ["crates/client/examples/check_in.rs", "crates/server/examples/mount.rs"];
+    let examples = [
+        "crates/client/examples/agent.rs",
+        "crates/client/examples/check_in.rs",
+        "crates/server/examples/mount.rs",
+    ];
     assert_eq!(shown.len(), examples.len());
     for (shown, example) in shown.iter().zip(examples) {
         let program = plain(&std::fs::read_to_string(root.join(example)).unwrap());
         assert!(program.contains(shown), "{example} is not what the README shows:\n{shown}");
+    }
+}
+
+#[test]
+fn every_test_that_the_guide_to_agents_names_is_there() {
+    fn collect(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut tests = String::new();
+    for folder in ["crates/client/src", "crates/client/tests", "crates/cli/src/agent", "crates/cli/tests"] {
+        collect(&root.join(folder), &mut tests);
+    }
+    let guide = std::fs::read_to_string(root.join("docs/write-an-agent.md")).unwrap();
+    let promises = guide.split("## What is promised").nth(1).unwrap();
+    let rows: Vec<_> = promises.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 20, "{rows:?}");
+    for row in rows {
+        let named = row.rsplit(" | ").next().unwrap().trim_end_matches(" |");
+        for name in named.split(", ") {
+            let name = name.strip_prefix('`').and_then(|name| name.strip_suffix('`')).expect(row);
+            assert!(tests.contains(&format!("fn {name}()")), "{name} is no test");
+        }
     }
 }

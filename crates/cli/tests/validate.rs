@@ -356,8 +356,10 @@ fn captured_lines_say_what_they_are() {
         r#"{"path":"/api/v1/agents/a/heartbeat","method":"PUT","#,
         r#"{"method":"PUT","path":"/api/v1/agents/a/heartbeat","path":"/x"}"#,
     ];
-    let run =
-        validate(&["--json", "--operation", "zstack.heartbeat"], lines.join("\n").replace("BODY", ZSTACK).as_bytes());
+    let run = validate(
+        &["--json", "--operation", "zstack.heartbeat"],
+        lines.join("\n").replace("BODY", ZSTACK).as_bytes(),
+    );
     let seen = found(&run);
     let starting = |line: &str| seen.iter().filter(|found| found.starts_with(&format!("{line} "))).count();
     assert_eq!([starting("1"), starting("3")], [0, 0], "{seen:?}");

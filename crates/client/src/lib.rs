@@ -1,4 +1,8 @@
-//! Agent SDK: typed calls to the servers of four fleet check-in protocols.
+//! Agent SDK: whole agents of four fleet check-in protocols, and the typed calls below them.
+//!
+//! [`Agent`] is an agent that enrols, reports, does work, hands over what came of it, and survives whatever happens
+//! to it meanwhile: see the vendors' modules for ten lines each, [`agent`] for what it promises, [`work`] for who
+//! does the work, and [`store`] for where its state lies. The rest of this page is about single calls.
 //!
 //! [`Client::send`] takes any operation of [`protocol`] and gives its reply, or an error that still holds what
 //! the server said. What may pass is tried again by a [`RetryPolicy`]; what cannot is handed up at once.
@@ -24,8 +28,13 @@
 //!
 //! # Features
 //! * `reqwest` (default): `connect` and `ReqwestTransport`, over TLS by rustls on ring. Brings `tokio`.
+//! * `ureq`: `UreqTransport` and the blocking driver over it, for small devices: no async runtime.
+//! * `disk` (default): `DiskStore`, an agent's state in a folder, sealed if wanted, and `download`. Brings `ring`.
+//! * `host-facts`: `host`, what the machine says of itself; an agent that is given no source of reports reports that.
+//! * `update`: `update`, a program that changes itself for a newer version and back if that is no good.
 //! * `tokio`: `TokioRuntime`, the real clock. Without it the crate needs no async runtime: bring a
 //!   [`Transport`] and a [`Runtime`].
+//! * `system`: the system's clock and randomness, and with them the blocking driver over any [`BlockingTransport`].
 //! * `acusight`, `zstack`, `agentmc`, `achilles`: the vendors' operations; `all-vendors` (default) is all.
 //! * `check` (default): a call that breaks a rule is told before it is sent, with every place and rule; see
 //!   `Check`. On by itself in builds with debug assertions only. Brings the rules of all vendors.
@@ -37,10 +46,30 @@
 //! * Time, randomness and sleeping are arguments ([`Runtime`]); one type has the real ones.
 //! * Credentials never follow a redirect: a redirect is an answer like any other.
 
+pub mod agent;
+#[cfg(feature = "disk")]
+pub mod download;
+#[cfg(feature = "host-facts")]
+pub mod host;
+pub mod store;
+#[cfg(feature = "update")]
+pub mod update;
+pub mod work;
+
+#[cfg(feature = "achilles")]
+pub mod achilles;
+#[cfg(feature = "acusight")]
+pub mod acusight;
+#[cfg(feature = "agentmc")]
+pub mod agentmc;
+#[cfg(feature = "zstack")]
+pub mod zstack;
+
 mod address;
 #[cfg(feature = "check")]
 mod check;
 mod client;
+mod driver;
 mod error;
 mod retry;
 mod runtime;
@@ -48,16 +77,22 @@ mod transport;
 
 #[cfg(feature = "reqwest")]
 mod reqwest_transport;
+#[cfg(feature = "ureq")]
+mod ureq_transport;
 
 pub use address::AddressError;
 #[cfg(feature = "check")]
 pub use check::Check;
 pub use client::{Client, Fetched};
+pub use driver::{Agent, Handle, RunError};
 pub use error::SendError;
 pub use fleetwire_protocol as protocol;
 pub use retry::RetryPolicy;
 pub use runtime::{Runtime, Sleep};
-pub use transport::{Chunks, StreamTransport, Transport, TransportError};
+pub use transport::{
+    BlockingChunks, BlockingStreamTransport, BlockingTransport, Cause, Chunks, StreamTransport, Transport,
+    TransportError,
+};
 
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::{
@@ -66,3 +101,5 @@ pub use reqwest_transport::{
 };
 #[cfg(feature = "tokio")]
 pub use runtime::TokioRuntime;
+#[cfg(feature = "ureq")]
+pub use ureq_transport::{UreqBody, UreqError, UreqTransport, UreqTransportBuilder};

@@ -1,5 +1,6 @@
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -16,6 +17,37 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// A future that is ready after `duration`.
     fn sleep(&self, duration: Duration) -> Sleep;
+
+    /// Time since an arbitrary point, by a clock that nobody sets; the process's own unless said otherwise.
+    fn monotonic(&self) -> Duration {
+        since_start()
+    }
+}
+
+/// Time since this was first asked in this process.
+pub(crate) fn since_start() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// The system's time of day.
+#[cfg(feature = "system")]
+#[expect(clippy::disallowed_methods, reason = "the client's one real clock")]
+pub(crate) fn system_now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// 64 bits of the system's randomness; all of them set where there is none.
+#[cfg(feature = "system")]
+pub(crate) fn system_random() -> u64 {
+    use ring::rand::SecureRandom;
+
+    // Without randomness the longest wait is the one that does least harm.
+    let mut bytes = [u8::MAX; 8];
+    if ring::rand::SystemRandom::new().fill(&mut bytes).is_err() {
+        bytes = [u8::MAX; 8];
+    }
+    u64::from_ne_bytes(bytes)
 }
 
 /// The system's clock and randomness, tokio's timer.
@@ -27,20 +59,12 @@ pub struct TokioRuntime;
 
 #[cfg(feature = "tokio")]
 impl Runtime for TokioRuntime {
-    #[expect(clippy::disallowed_methods, reason = "the client's one real clock")]
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        system_now()
     }
 
     fn random(&self) -> f64 {
-        use ring::rand::SecureRandom;
-
-        // Without randomness the longest wait is the one that does least harm.
-        let mut bytes = [u8::MAX; 8];
-        if ring::rand::SystemRandom::new().fill(&mut bytes).is_err() {
-            bytes = [u8::MAX; 8];
-        }
-        unit_interval(u64::from_ne_bytes(bytes))
+        unit_interval(system_random())
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -49,8 +73,7 @@ impl Runtime for TokioRuntime {
 }
 
 /// The upper 53 bits, which is what an `f64` holds exactly, as a fraction below 1.
-#[cfg(feature = "tokio")]
-fn unit_interval(bits: u64) -> f64 {
+pub(crate) fn unit_interval(bits: u64) -> f64 {
     const STEPS: f64 = (1_u64 << 53) as f64;
     (bits >> 11) as f64 / STEPS
 }

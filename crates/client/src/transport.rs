@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -51,4 +52,88 @@ pub trait TransportError: Error + Send + Sync + 'static {
 
     /// Whether time ran out.
     fn is_timeout(&self) -> bool;
+
+    /// What kept the answer from coming, as well as this can be told.
+    fn cause(&self) -> Cause {
+        match (self.is_timeout(), self.may_have_arrived()) {
+            (true, _) => Cause::Timeout,
+            (false, true) => Cause::Broken,
+            (false, false) => Cause::Unreachable,
+        }
+    }
+}
+
+/// What kept an answer from coming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The server's name could not be resolved.
+    Name,
+    /// No connection was made.
+    Unreachable,
+    /// TLS failed.
+    Tls,
+    /// The connection broke.
+    Broken,
+    /// Time ran out.
+    Timeout,
+}
+
+impl Cause {
+    /// The cause in a few words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "the server's name could not be resolved",
+            Self::Unreachable => "the server could not be reached",
+            Self::Tls => "TLS failed",
+            Self::Broken => "the connection broke",
+            Self::Timeout => "time ran out",
+        }
+    }
+}
+
+/// What carries one request to a server and its answer back, while the caller waits.
+///
+/// The same is asked of it as of a [`Transport`].
+pub trait BlockingTransport: Send + 'static {
+    /// Why no answer came.
+    type Error: TransportError;
+
+    /// Sends a request and waits for the whole answer.
+    ///
+    /// # Errors
+    /// No answer came.
+    fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Self::Error>;
+}
+
+/// A blocking transport that hands an answer over while it comes, for files that are too long to be held.
+///
+/// The same is asked of it as of a [`StreamTransport`].
+pub trait BlockingStreamTransport: BlockingTransport {
+    /// The body of an answer on its way.
+    type Body: BlockingChunks<Error = Self::Error>;
+
+    /// Sends a request and waits for the head of the answer. All of the answer has to come `within` a time, if one is
+    /// given.
+    ///
+    /// # Errors
+    /// No head came.
+    fn open(
+        &self,
+        request: Request<Bytes>,
+        within: Option<Duration>,
+    ) -> Result<Response<Self::Body>, Self::Error>;
+}
+
+/// A body that comes piece by piece while the caller waits.
+pub trait BlockingChunks {
+    /// Why it broke off.
+    type Error: TransportError;
+
+    /// The next piece; `None` at the end of all that was announced.
+    ///
+    /// # Errors
+    /// It broke off, or took too long.
+    fn next(&mut self) -> Result<Option<Bytes>, Self::Error>;
 }

@@ -1,0 +1,62 @@
+use super::{Agent, Driven, RunError};
+use crate::agent::{Command, Dialect, Input, Moment, NoAnswer};
+use crate::runtime::{since_start, system_now, system_random};
+use crate::store::Store;
+use crate::{BlockingTransport, TransportError};
+
+/// The system's clocks and randomness.
+fn moment() -> Moment {
+    Moment { monotonic: since_start(), wall: system_now(), random: system_random() }
+}
+
+impl<D: Dialect> Agent<D> {
+    /// Is an agent on this thread until it is asked to stop, without an async runtime. Work is done on threads of its
+    /// own.
+    ///
+    /// # Errors
+    /// It cannot start, or the server does not take it in. Nothing else ends it: what fails is reported to the
+    /// observer and tried again.
+    pub fn run_blocking(
+        self,
+        mut store: impl Store,
+        transport: &impl BlockingTransport,
+    ) -> Result<(), RunError> {
+        if let Some(kind) = self.handlers.asynchronous() {
+            return Err(RunError::AsyncHandler(kind.to_owned()));
+        }
+        let mut driven = self.begin(&mut store, &moment())?;
+        loop {
+            while let Some(input) = driven.inbox.pop() {
+                driven.machine.input(&moment(), input);
+            }
+            let input = match driven.machine.next(&moment()) {
+                Command::Send(request) => Input::Answered(
+                    transport
+                        .exchange(request)
+                        .map_err(|error| NoAnswer { cause: error.cause(), text: error.to_string() }),
+                ),
+                Command::Persist(change) => Driven::persist(&mut store, &change),
+                Command::Collect => driven.collect(),
+                Command::Run(assignment) => {
+                    // Only blocking handlers are there.
+                    drop(driven.run(assignment));
+                    continue;
+                }
+                Command::Cancel(_) => {
+                    driven.call_off();
+                    continue;
+                }
+                Command::Report(event) => {
+                    driven.tell(&event, &moment());
+                    continue;
+                }
+                Command::Wait(until) => {
+                    driven.inbox.wait(until.map(|until| until.saturating_sub(since_start())));
+                    continue;
+                }
+                Command::Stopped(stopped) => return Driven::<D>::outcome(stopped),
+            };
+            driven.machine.input(&moment(), input);
+        }
+    }
+}

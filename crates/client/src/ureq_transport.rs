@@ -1,0 +1,272 @@
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+use crate::{BlockingChunks, BlockingStreamTransport, BlockingTransport, Cause, TransportError};
+
+/// HTTP/1.1 by ureq while the caller waits, TLS by rustls on ring against the certificates that the system trusts.
+///
+/// Follows no redirect, keeps no cookie, tries once, uses no proxy. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct UreqTransport {
+    agent: ureq::Agent,
+    body_limit: u64,
+    timeout: Duration,
+}
+
+/// Settings of a [`UreqTransport`].
+#[derive(Debug, Clone)]
+#[must_use = "settings do nothing until they are built"]
+pub struct UreqTransportBuilder {
+    timeout: Duration,
+    connect_timeout: Duration,
+    body_limit: u64,
+    user_agent: String,
+    roots: Vec<u8>,
+}
+
+impl Default for UreqTransportBuilder {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            body_limit: 16 << 20,
+            user_agent: concat!("fleetwire-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            roots: Vec::new(),
+        }
+    }
+}
+
+impl UreqTransportBuilder {
+    /// Time for one attempt, from the first packet to the answer's last byte; 30 s by default.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Time for a connection to be made; 10 s by default.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The most bytes that the body of an answer may have; 16 MiB by default.
+    pub const fn body_limit(mut self, bytes: u64) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// What the client calls itself; `fleetwire-client/<version>` by default.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = name.into();
+        self
+    }
+
+    /// Certificates (PEM, one or more) of the authorities to trust in place of those of the system.
+    pub fn roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots = pem.into();
+        self
+    }
+
+    /// Makes the transport.
+    ///
+    /// # Errors
+    /// A certificate is malformed, or there is none in the text.
+    pub fn build(self) -> Result<UreqTransport, UreqError> {
+        let roots = if self.roots.is_empty() {
+            RootCerts::PlatformVerifier
+        } else {
+            let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.roots).collect();
+            let read = read.map_err(|error| UreqError::Setup(error.to_string()))?;
+            if read.is_empty() {
+                return Err(UreqError::Setup("no certificate in the PEM text".to_owned()));
+            }
+            let certificates: Vec<_> =
+                read.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+            RootCerts::new_with_certs(&certificates)
+        };
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(roots)
+            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .build();
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_global(Some(self.timeout))
+            .timeout_connect(Some(self.connect_timeout))
+            .user_agent(self.user_agent)
+            .build()
+            .new_agent();
+        Ok(UreqTransport { agent, body_limit: self.body_limit, timeout: self.timeout })
+    }
+}
+
+impl UreqTransport {
+    /// A transport with every default.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new() -> Result<Self, UreqError> {
+        Self::builder().build()
+    }
+
+    /// Settings to start from.
+    pub fn builder() -> UreqTransportBuilder {
+        UreqTransportBuilder::default()
+    }
+}
+
+impl BlockingTransport for UreqTransport {
+    type Error = UreqError;
+
+    fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, UreqError> {
+        let answer = self.agent.run(request.map(|body| body.to_vec()));
+        let (head, body) = answer.map_err(UreqError::exchange)?.into_parts();
+        let body = body.into_with_config().limit(self.body_limit).read_to_vec();
+        Ok(Response::from_parts(head, Bytes::from(body.map_err(UreqError::exchange)?)))
+    }
+}
+
+impl BlockingStreamTransport for UreqTransport {
+    type Body = UreqBody;
+
+    fn open(
+        &self,
+        request: Request<Bytes>,
+        within: Option<Duration>,
+    ) -> Result<Response<UreqBody>, UreqError> {
+        let request = self
+            .agent
+            .configure_request(request.map(|body| body.to_vec()))
+            .timeout_global(within)
+            .timeout_recv_response(Some(self.timeout))
+            .timeout_per_read(Some(self.timeout))
+            .build();
+        let (head, body) = self.agent.run(request).map_err(UreqError::exchange)?.into_parts();
+        let reader = body.into_with_config().limit(u64::MAX).reader();
+        Ok(Response::from_parts(head, UreqBody { reader, buffer: vec![0; PIECE] }))
+    }
+}
+
+/// The most bytes of a body that are read at once.
+const PIECE: usize = 64 << 10;
+
+/// The body of an answer on its way.
+pub struct UreqBody {
+    reader: ureq::BodyReader<'static>,
+    buffer: Vec<u8>,
+}
+
+impl fmt::Debug for UreqBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UreqBody")
+    }
+}
+
+impl BlockingChunks for UreqBody {
+    type Error = UreqError;
+
+    fn next(&mut self) -> Result<Option<Bytes>, UreqError> {
+        loop {
+            match self.reader.read(&mut self.buffer) {
+                Ok(count) => {
+                    let piece = self.buffer.get(..count).filter(|piece| !piece.is_empty());
+                    return Ok(piece.map(Bytes::copy_from_slice));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(UreqError::exchange(ureq::Error::from(error))),
+            }
+        }
+    }
+}
+
+/// Why [`UreqTransport`] gave no answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UreqError {
+    /// The transport cannot be set up.
+    Setup(String),
+    /// No answer came.
+    NoAnswer {
+        /// What kept it from coming.
+        cause: Cause,
+        /// Whether it is too long or not HTTP, so that sending the request again does not help.
+        unreadable: bool,
+        /// ureq's own account.
+        error: Box<ureq::Error>,
+    },
+}
+
+impl UreqError {
+    fn exchange(error: ureq::Error) -> Self {
+        use std::io::ErrorKind;
+
+        let (cause, unreadable) = match &error {
+            ureq::Error::Timeout(_) => (Cause::Timeout, false),
+            ureq::Error::HostNotFound => (Cause::Name, false),
+            ureq::Error::ConnectionFailed => (Cause::Unreachable, false),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => (Cause::Tls, false),
+            ureq::Error::Io(error) => match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                    (Cause::Unreachable, false)
+                }
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => (Cause::Timeout, false),
+                _ => (Cause::Broken, false),
+            },
+            _ => (Cause::Broken, true),
+        };
+        Self::NoAnswer { cause, unreadable, error: Box::new(error) }
+    }
+}
+
+impl fmt::Display for UreqError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setup(why) => write!(f, "the transport cannot be set up: {why}"),
+            Self::NoAnswer { error, .. } => error.fmt(f),
+        }
+    }
+}
+
+impl Error for UreqError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Setup(_) => None,
+            Self::NoAnswer { error, .. } => error.source(),
+        }
+    }
+}
+
+impl TransportError for UreqError {
+    fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::NoAnswer { cause: Cause::Broken | Cause::Timeout, .. })
+    }
+
+    fn is_retryable(&self) -> bool {
+        matches!(self, Self::NoAnswer { unreadable: false, .. })
+    }
+
+    fn is_timeout(&self) -> bool {
+        matches!(self, Self::NoAnswer { cause: Cause::Timeout, .. })
+    }
+
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Setup(_) => Cause::Unreachable,
+            Self::NoAnswer { cause, .. } => *cause,
+        }
+    }
+}
