@@ -101,5 +101,7 @@ pub use reqwest_transport::{
 };
 #[cfg(feature = "tokio")]
 pub use runtime::TokioRuntime;
+#[cfg(feature = "disk")]
+pub use transport::FileFetcher;
 #[cfg(feature = "ureq")]
 pub use ureq_transport::{UreqBody, UreqError, UreqTransport, UreqTransportBuilder};

@@ -173,6 +173,15 @@ impl Transport for ReqwestTransport {
         let request = request.try_into().map_err(ReqwestError::setup)?;
         self.whole(self.client.execute(request).await.map_err(ReqwestError::of)?).await
     }
+
+    #[cfg(feature = "disk")]
+    async fn fetch_file(
+        &self,
+        download: &crate::download::Download,
+        runtime: &impl crate::Runtime,
+    ) -> Option<Result<crate::download::Downloaded, crate::download::DownloadError>> {
+        Some(download.fetch(self, runtime).await)
+    }
 }
 
 impl ReqwestTransport {

@@ -4,6 +4,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
+#[cfg(feature = "disk")]
+use crate::{
+    Runtime,
+    download::{Download, DownloadError, Downloaded},
+};
+
 /// What carries one request to a server and its answer back.
 ///
 /// An implementation tries once, follows no redirect, puts a limit on time and on the answer's length, and
@@ -17,6 +23,18 @@ pub trait Transport: Send + Sync + 'static {
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Response<Bytes>, Self::Error>> + Send;
+
+    /// Fetches a file that the agent itself needs, such as an update of its program; `None` if this transport cannot.
+    /// One that is a [`StreamTransport`] has [`Download::fetch`] do it.
+    #[cfg(feature = "disk")]
+    fn fetch_file(
+        &self,
+        download: &Download,
+        runtime: &impl Runtime,
+    ) -> impl Future<Output = Option<Result<Downloaded, DownloadError>>> + Send {
+        let _ = (download, runtime);
+        std::future::ready(None)
+    }
 }
 
 /// A transport that hands an answer over while it comes, for files that are too long to be held.
@@ -105,7 +123,18 @@ pub trait BlockingTransport: Send + 'static {
     /// # Errors
     /// No answer came.
     fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Self::Error>;
+
+    /// What fetches a file that the agent itself needs, such as an update of its program, on a thread beside this one;
+    /// `None` if this transport cannot. One that is a [`BlockingStreamTransport`] has [`Download::fetch_blocking`] do it.
+    #[cfg(feature = "disk")]
+    fn file_fetcher(&self) -> Option<FileFetcher> {
+        None
+    }
 }
+
+/// Fetches one file on whatever thread it is called.
+#[cfg(feature = "disk")]
+pub type FileFetcher = Box<dyn FnOnce(&Download) -> Result<Downloaded, DownloadError> + Send>;
 
 /// A blocking transport that hands an answer over while it comes, for files that are too long to be held.
 ///

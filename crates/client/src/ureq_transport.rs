@@ -1,6 +1,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,11 @@ use http::{Request, Response};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout, time};
 
 use crate::{BlockingChunks, BlockingStreamTransport, BlockingTransport, Cause, TransportError};
 
@@ -99,7 +104,7 @@ impl UreqTransportBuilder {
             .root_certs(roots)
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
             .build();
-        let agent = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -108,8 +113,9 @@ impl UreqTransportBuilder {
             .timeout_global(Some(self.timeout))
             .timeout_connect(Some(self.connect_timeout))
             .user_agent(self.user_agent)
-            .build()
-            .new_agent();
+            .build();
+        let agent =
+            ureq::Agent::with_parts(config, DefaultConnector::default(), AddressesAsTheyAre::default());
         Ok(UreqTransport { agent, body_limit: self.body_limit, timeout: self.timeout })
     }
 }
@@ -129,6 +135,29 @@ impl UreqTransport {
     }
 }
 
+/// Looks names up as ureq does, and addresses not at all.
+///
+/// ureq asks for the addresses of each request, also of one whose connection is there, and bounds the time of that by
+/// a thread. To read an address takes neither.
+#[derive(Debug, Default)]
+struct AddressesAsTheyAre(DefaultResolver);
+
+impl Resolver for AddressesAsTheyAre {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        mut timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.parse::<IpAddr>().is_ok() {
+            timeout.after = time::Duration::NotHappening;
+        }
+        self.0.resolve(uri, config, timeout)
+    }
+}
+
 impl BlockingTransport for UreqTransport {
     type Error = UreqError;
 
@@ -137,6 +166,12 @@ impl BlockingTransport for UreqTransport {
         let (head, body) = answer.map_err(UreqError::exchange)?.into_parts();
         let body = body.into_with_config().limit(self.body_limit).read_to_vec();
         Ok(Response::from_parts(head, Bytes::from(body.map_err(UreqError::exchange)?)))
+    }
+
+    #[cfg(feature = "disk")]
+    fn file_fetcher(&self) -> Option<crate::FileFetcher> {
+        let transport = self.clone();
+        Some(Box::new(move |download| download.fetch_blocking(&transport)))
     }
 }
 

@@ -13,12 +13,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use fleetwire_client::achilles::Agent;
 use fleetwire_client::agent::Settings;
 use fleetwire_client::protocol::achilles::{Arch, Os, SystemMetrics};
 use fleetwire_client::update::{Offer, SelfUpdate};
-use http::Request;
 use ring::digest::{SHA256, digest};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
@@ -178,39 +176,10 @@ fn a_program_that_is_killed_while_it_changes_itself_starts_again() {
     assert_eq!(run(&program, TEST, None)[0], "1.1.0");
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Fetches by hand, as little as there is to it.
-#[expect(clippy::needless_pass_by_value, reason = "as whoever fetches for an agent is asked")]
-fn fetch(request: Request<Bytes>) -> Result<Box<dyn Read>, BoxError> {
-    let address = request.uri().authority().ok_or("no host")?.to_string();
-    let mut stream = TcpStream::connect(&address)?;
-    let place = request.uri().path_and_query().ok_or("no path")?;
-    write!(stream, "GET {place} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n")?;
-    for (name, value) in request.headers() {
-        write!(stream, "{name}: {}\r\n", value.to_str()?)?;
-    }
-    write!(stream, "\r\n")?;
-    let mut answer = BufReader::new(stream);
-    let mut line = String::new();
-    answer.read_line(&mut line)?;
-    if !line.contains(" 200 ") {
-        return Err(line.into());
-    }
-    let mut length = 0;
-    while line != "\r\n" {
-        line.clear();
-        answer.read_line(&mut line)?;
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse()?;
-        }
-    }
-    Ok(Box::new(answer.take(length)))
-}
-
 /// What a copy of this program does that is an agent: it is one until another version is in its place.
 fn be_an_agent(task: &str) -> ! {
     let (version, _) = own_mark();
+    let (way, task) = task.split_once(' ').unwrap();
     let (base, folder) = task.split_once(' ').unwrap();
     let update = SelfUpdate::of_this_program(version.as_str()).unwrap().confirm_after_first_heartbeat();
     println!("\nsaid: {:?}", update.on_start().unwrap());
@@ -219,18 +188,24 @@ fn be_an_agent(task: &str) -> ! {
     settings.cadence.heartbeat = Some(Duration::from_millis(100));
     settings.cadence.poll = Duration::from_millis(100);
     settings.cadence.update = None;
-    let run = Agent::enroll(base, "acht_1")
+    let agent = Agent::enroll(base, "acht_1")
         .unwrap()
         .version(version)
         .settings(settings)
         .report(|| SystemMetrics::new("host-1", Os::Linux, Arch::Amd64, 100, 1, 64, 1024))
-        .self_update(Arc::clone(&update), fetch)
-        .run_blocking_in(folder);
+        .self_update(Arc::clone(&update));
+    let run = match way {
+        "blocking" => agent.run_blocking_in(folder),
+        _ => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(agent.run_in(folder))
+        }
+    };
     println!("\nsaid: {run:?}, replaced {}", update.is_replaced());
     std::process::exit(0)
 }
 
-/// A server that offers a release and asks for the update once. Tells the lines, headers and bodies of requests.
+/// A server that offers a release, asks for the update once, and breaks off half way when it is fetched first. Tells the lines, headers and bodies of requests.
 fn serve(release: Vec<u8>, version: &'static str) -> (String, Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -284,7 +259,27 @@ fn answer(
             json(r#"{"id":"t-1","type":"update_agent","payload":{"execution_timeout":600}}"#)
         } else if line.contains("/update?os=linux&arch=amd64") {
             assert!(head.contains("authorization: bearer ak_1"), "{head}");
-            ("200 OK", release.to_vec())
+            let from = head
+                .split_once("range: bytes=")
+                .map(|(_, range)| range.split_once('-').unwrap().0.parse::<usize>().unwrap());
+            let _ = tell.send((head, String::new()));
+            let (total, mut stream) = (release.len(), stream);
+            let Some(from) = from else {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {total}\r\n\r\n");
+                let half = [head.as_bytes(), &release[..total / 2]].concat();
+                let _ = stream.write_all(&half);
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                return;
+            };
+            let head = format!(
+                "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {from}-{}/{total}\r\n\r\n",
+                total - from,
+                total - 1
+            );
+            if stream.write_all(&[head.as_bytes(), &release[from..]].concat()).is_err() {
+                return;
+            }
+            continue;
         } else if line.contains("/update") || line.contains("/version") {
             let signature = hex(pair().sign(sha256.as_ref()).as_ref());
             let (digest, size) = (hex(sha256.as_ref()), release.len());
@@ -317,33 +312,56 @@ impl Drop for Killed {
 }
 
 #[test]
-fn an_agent_that_is_told_to_update_reports_and_comes_back_as_the_new_version() {
-    const TEST: &str = "an_agent_that_is_told_to_update_reports_and_comes_back_as_the_new_version";
+fn an_agent_that_is_told_to_update_resumes_reports_and_comes_back_as_the_new_version() {
+    const TEST: &str = "an_agent_that_is_told_to_update_resumes_reports_and_comes_back_as_the_new_version";
     if let Ok(task) = std::env::var(TASK) {
         be_an_agent(&task);
     }
+    comes_back_as_the_new_version("blocking", TEST);
+}
+
+#[test]
+fn an_async_agent_that_is_told_to_update_resumes_reports_and_comes_back_as_the_new_version() {
+    const TEST: &str =
+        "an_async_agent_that_is_told_to_update_resumes_reports_and_comes_back_as_the_new_version";
+    if let Ok(task) = std::env::var(TASK) {
+        be_an_agent(&task);
+    }
+    comes_back_as_the_new_version("async", TEST);
+}
+
+/// An agent is told to update, and the connection breaks half way: by the driver of this name.
+fn comes_back_as_the_new_version(way: &str, test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("agent");
     let [first, second] = [("1.0.0", "good"), ("1.1.0", "good")]
         .map(|(version, health)| release(folder.path(), version, health));
     install(&first, &program);
     let (base, seen) = serve(fs::read(&second).unwrap(), "1.1.0");
-    let task = format!("{base} {}", folder.path().join("state").display());
-    let wait_for = |part: &str| {
+    let task = format!("{way} {base} {}", folder.path().join("state").display());
+    let wait_for_both = |part: &str| {
         let since = std::time::Instant::now();
         loop {
             let left = Duration::from_secs(30).saturating_sub(since.elapsed());
             let request = seen.recv_timeout(left).unwrap_or_else(|_| panic!("no {part} came"));
             if request.0.lines().next().unwrap().contains(part) {
-                return request.1;
+                return request;
             }
         }
     };
+    let wait_for = |part: &str| wait_for_both(part).1;
+    let wait_for_head = |part: &str| wait_for_both(part).0;
 
     let said = fs::File::create(folder.path().join("said")).unwrap();
-    let mut old = Killed(command(&program, TEST, Some(Path::new(&task))).stdout(said).spawn().unwrap());
+    let mut old = Killed(command(&program, test, Some(Path::new(&task))).stdout(said).spawn().unwrap());
     let beat: serde_json::Value = serde_json::from_str(&wait_for("/heartbeat")).unwrap();
     assert_eq!((&beat["agent_version"], beat.get("reconnect_reason")), (&"1.0.0".into(), None));
+    // It breaks off half way, and is gone on with from there at the most.
+    wait_for("/update?os=");
+    let resumed = wait_for_head("/update?os=");
+    let from = resumed.split_once("range: bytes=").unwrap().1.split_once('-').unwrap().0;
+    let from: u64 = from.parse().unwrap();
+    assert!(from > 0 && from <= fs::metadata(&second).unwrap().len() / 2, "{resumed}");
     let result: serde_json::Value = serde_json::from_str(&wait_for("/result")).unwrap();
     assert_eq!(result["stdout"], "updated to 1.1.0", "{result}");
     assert_eq!((&result["exit_code"], &result["task_id"]), (&0.into(), &"t-1".into()));
@@ -355,9 +373,11 @@ fn an_agent_that_is_told_to_update_reports_and_comes_back_as_the_new_version() {
     assert!(old.0.wait().unwrap().success());
     let said = fs::read_to_string(folder.path().join("said")).unwrap();
     assert!(said.contains("said: Ok(()), replaced true"), "{said}");
+    assert_eq!(fs::read(&program).unwrap(), fs::read(&second).unwrap());
+    assert!(!folder.path().join("fetched.agent").exists());
     while seen.try_recv().is_ok() {}
 
-    let new = Killed(command(&program, TEST, Some(Path::new(&task))).stdout(Stdio::null()).spawn().unwrap());
+    let new = Killed(command(&program, test, Some(Path::new(&task))).stdout(Stdio::null()).spawn().unwrap());
     let beat: serde_json::Value = serde_json::from_str(&wait_for("/heartbeat")).unwrap();
     assert_eq!(
         (&beat["agent_version"], &beat["reconnect_reason"]),

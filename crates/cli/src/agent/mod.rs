@@ -35,6 +35,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What makes the tokens and keys.
 const TOKEN_OF_ACHILLES: &str = "fleetwire tokens create achilles";
 const TOKEN_OF_ACUSIGHT: &str = "fleetwire tokens create acusight";
+const KEY_OF_ACUSIGHT: &str = "fleetwire devices add acusight";
 const KEY_OF_ZSTACK: &str = "fleetwire keys create zstack";
 const KEY_OF_AGENTMC: &str = "fleetwire devices add agentmc";
 
@@ -184,12 +185,12 @@ impl Acusight {
         let Self { common, device } = self;
         let kept = common.kept("acusight")?;
         let token = common.token(kept.is_some(), TOKEN_OF_ACUSIGHT)?;
-        let agent = if token.starts_with("adk_") {
-            acusight::Agent::provisioned(&common.server, device, token)
+        let (agent, made_by) = if token.starts_with("adk_") {
+            (acusight::Agent::provisioned(&common.server, device, token), KEY_OF_ACUSIGHT)
         } else {
-            acusight::Agent::provision(&common.server, token, device)
+            (acusight::Agent::provision(&common.server, token, device), TOKEN_OF_ACUSIGHT)
         };
-        common.be(agent.map_err(unusable)?, kept, TOKEN_OF_ACUSIGHT).await
+        common.be(agent.map_err(unusable)?, kept, made_by).await
     }
 }
 
@@ -291,7 +292,9 @@ impl Common {
         let transport = transport()?;
         let handle = agent.handle();
         let news = Arc::new(News::default());
-        let agent = agent.observe(observer(Arc::clone(&news), handle.clone(), self.once, kept.is_some()));
+        // One that was started with a key has an identity before any server has heard it.
+        let known = kept.is_some_and(|status| status.last_taken.is_some());
+        let agent = agent.observe(observer(Arc::clone(&news), handle.clone(), self.once, known));
         let mut running = std::pin::pin!(agent.run(store, transport, TokioRuntime));
         let outcome = tokio::select! {
             outcome = &mut running => outcome,

@@ -164,7 +164,7 @@ impl Achilles {
         (&self.base, &self.applicant.os, &self.applicant.arch)
     }
 
-    pub(super) fn encode<E: Endpoint<Auth = fleetwire_protocol::achilles::AgentAuth>>(
+    pub(crate) fn encode<E: Endpoint<Auth = fleetwire_protocol::achilles::AgentAuth>>(
         &self,
         signing: &Signing<'_, Self>,
         call: &Call<E>,

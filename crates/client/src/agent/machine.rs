@@ -598,12 +598,6 @@ impl<D: Dialect> Machine<D> {
         self.state.member.as_ref().map(|member| &member.identity)
     }
 
-    /// The key that the server is known to accept.
-    #[cfg(all(feature = "update", feature = "achilles"))]
-    pub(crate) fn key(&self) -> Option<&super::Secret> {
-        self.state.member.as_ref().and_then(|member| member.keys.get(Which::Current))
-    }
-
     /// How many heartbeats in a row have failed.
     pub const fn failures(&self) -> u32 {
         self.streak.failures

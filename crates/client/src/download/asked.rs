@@ -2,7 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-#[cfg(feature = "system")]
+#[cfg(any(feature = "system", all(feature = "update", feature = "achilles")))]
 use std::time::Duration;
 
 /// What somebody else was asked for: waited for on a thread, or as a future.
@@ -62,7 +62,7 @@ impl<T> Drop for Answerer<T> {
 
 impl<T> Asked<T> {
     /// Waits for so long; the inner is `None` if there will be no answer.
-    #[cfg(feature = "system")]
+    #[cfg(any(feature = "system", all(feature = "update", feature = "achilles")))]
     pub(crate) fn wait(&self, longest: Duration) -> Option<Option<T>> {
         let state = self.0.lock();
         let waited = self.0.arrived.wait_timeout_while(state, longest, |state| state.answer.is_none());

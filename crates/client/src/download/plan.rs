@@ -310,7 +310,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Scheme, host and port of an http or https address.
-fn origin(uri: &Uri) -> Option<(&str, String, u16)> {
+pub(crate) fn origin(uri: &Uri) -> Option<(&str, String, u16)> {
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
     let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
     let usual = if scheme == "https" { 443 } else { 80 };

@@ -17,13 +17,18 @@ fn moment(runtime: &impl Runtime) -> Moment {
 }
 
 /// Async work at hand, polled beside whatever the driver waits for.
-struct AtHand<D: Dialect> {
+struct AtHand<'a, D: Dialect> {
     doing: Option<(u64, Doing<D::Outcome>)>,
+    /// A file that the agent itself needs.
+    fetching: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
     inbox: Arc<Inbox<D>>,
 }
 
-impl<D: Dialect> AtHand<D> {
+impl<D: Dialect> AtHand<'_, D> {
     fn poll(&mut self, context: &mut Context<'_>) {
+        if self.fetching.as_mut().is_some_and(|fetching| fetching.as_mut().poll(context).is_ready()) {
+            self.fetching = None;
+        }
         let Some((run, doing)) = &mut self.doing else { return };
         // A handler that panics must not take the heartbeats with it.
         let polled = catch_unwind(AssertUnwindSafe(|| doing.as_mut().poll(context)));
@@ -78,10 +83,19 @@ impl<D: Dialect> Agent<D> {
         runtime: impl Runtime,
     ) -> Result<(), RunError> {
         let mut driven = self.begin(&mut store, &moment(&runtime))?;
-        let mut at_hand = AtHand { doing: None, inbox: Arc::clone(&driven.inbox) };
+        let mut at_hand = AtHand { doing: None, fetching: None, inbox: Arc::clone(&driven.inbox) };
         loop {
             while let Some(input) = driven.inbox.pop() {
                 driven.machine.input(&moment(&runtime), input);
+            }
+            #[cfg(all(feature = "update", feature = "achilles"))]
+            if let Some(wanted) = driven.inbox.wanted() {
+                let (transport, runtime) = (&transport, &runtime);
+                at_hand.fetching = Some(Box::pin(async move {
+                    if let Some(outcome) = transport.fetch_file(&wanted.download, runtime).await {
+                        wanted.answerer.answer(outcome);
+                    }
+                }));
             }
             let input = match driven.machine.next(&moment(&runtime)) {
                 Command::Send(request) => {

@@ -9,6 +9,15 @@ fn moment() -> Moment {
     Moment { monotonic: since_start(), wall: system_now(), random: system_random() }
 }
 
+#[cfg(all(feature = "update", feature = "achilles"))]
+fn fetch(wanted: super::Wanted, transport: &impl BlockingTransport) {
+    let Some(fetch) = transport.file_fetcher() else { return };
+    // Whoever waits for the file is told of a thread that there is not by the answerer that is dropped with it.
+    let _begun = std::thread::Builder::new()
+        .name("fetch".to_owned())
+        .spawn(move || wanted.answerer.answer(fetch(&wanted.download)));
+}
+
 impl<D: Dialect> Agent<D> {
     /// Is an agent on this thread until it is asked to stop, without an async runtime. Work is done on threads of its
     /// own.
@@ -28,6 +37,10 @@ impl<D: Dialect> Agent<D> {
         loop {
             while let Some(input) = driven.inbox.pop() {
                 driven.machine.input(&moment(), input);
+            }
+            #[cfg(all(feature = "update", feature = "achilles"))]
+            if let Some(wanted) = driven.inbox.wanted() {
+                fetch(wanted, transport);
             }
             let input = match driven.machine.next(&moment()) {
                 Command::Send(request) => Input::Answered(

@@ -4,6 +4,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::agent::{Dialect, Input};
+#[cfg(all(feature = "update", feature = "achilles"))]
+use crate::download::{Answerer, Download, DownloadError, Downloaded};
 
 /// What waits for the driver: words of handlers and of the embedding program. One for both drivers, so that handlers
 /// and handles need not know which it is.
@@ -12,17 +14,41 @@ pub(crate) struct Inbox<D: Dialect> {
     arrived: Condvar,
 }
 
+/// A file that the agent itself needs, and who is told what came of it. It is dropped if the driver cannot fetch it.
+#[cfg(all(feature = "update", feature = "achilles"))]
+pub(crate) struct Wanted {
+    pub(crate) download: Download,
+    pub(crate) answerer: Answerer<Result<Downloaded, DownloadError>>,
+}
+
 struct Waiting<D: Dialect> {
     inputs: VecDeque<Input<D>>,
+    #[cfg(all(feature = "update", feature = "achilles"))]
+    wanted: Option<Wanted>,
     waker: Option<Waker>,
 }
 
 impl<D: Dialect> Default for Inbox<D> {
     fn default() -> Self {
         Self {
-            waiting: Mutex::new(Waiting { inputs: VecDeque::new(), waker: None }),
+            waiting: Mutex::new(Waiting {
+                inputs: VecDeque::new(),
+                #[cfg(all(feature = "update", feature = "achilles"))]
+                wanted: None,
+                waker: None,
+            }),
             arrived: Condvar::new(),
         }
+    }
+}
+
+impl<D: Dialect> Waiting<D> {
+    fn is_empty(&self) -> bool {
+        #[cfg(all(feature = "update", feature = "achilles"))]
+        if self.wanted.is_some() {
+            return false;
+        }
+        self.inputs.is_empty()
     }
 }
 
@@ -32,8 +58,24 @@ impl<D: Dialect> Inbox<D> {
     }
 
     pub(crate) fn push(&self, input: Input<D>) {
+        self.put(|waiting| waiting.inputs.push_back(input));
+    }
+
+    /// Has the driver fetch a file. There is one at a time.
+    #[cfg(all(feature = "update", feature = "achilles"))]
+    pub(crate) fn want(&self, wanted: Wanted) {
+        self.put(|waiting| waiting.wanted = Some(wanted));
+    }
+
+    /// The file that is to be fetched, once.
+    #[cfg(all(feature = "update", feature = "achilles"))]
+    pub(crate) fn wanted(&self) -> Option<Wanted> {
+        self.lock().wanted.take()
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Waiting<D>)) {
         let mut waiting = self.lock();
-        waiting.inputs.push_back(input);
+        put(&mut waiting);
         let waker = waiting.waker.take();
         drop(waiting);
         self.arrived.notify_all();
@@ -50,7 +92,7 @@ impl<D: Dialect> Inbox<D> {
     #[cfg(feature = "system")]
     pub(crate) fn wait(&self, longest: Option<std::time::Duration>) {
         let waiting = self.lock();
-        if !waiting.inputs.is_empty() {
+        if !waiting.is_empty() {
             return;
         }
         // Waking for nothing is harmless: the machine is asked again.
@@ -62,7 +104,7 @@ impl<D: Dialect> Inbox<D> {
 
     pub(crate) fn poll_arrived(&self, context: &Context<'_>) -> Poll<()> {
         let mut waiting = self.lock();
-        if waiting.inputs.is_empty() {
+        if waiting.is_empty() {
             waiting.waker = Some(context.waker().clone());
             return Poll::Pending;
         }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use inbox::Handle;
 pub(crate) use inbox::Inbox;
+#[cfg(all(feature = "update", feature = "achilles"))]
+pub(crate) use inbox::Wanted;
 use source::{Reporter, Source};
 
 use crate::agent::{

@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256};
 
 use super::seal::SealKey;
 use super::{Change, Saved, Store};
@@ -220,8 +220,10 @@ impl DiskStore {
         let write = || {
             let mut file = private_file(fresh)?;
             file.set_len(0)?;
-            writeln!(file, "{kind} {serial:020} {}", checksum(kind, serial, body))?;
-            file.write_all(body)?;
+            // Formatted first: a file would take each piece of the head by a call of its own.
+            let mut whole = format!("{kind} {serial:020} {}\n", checksum(kind, serial, body)).into_bytes();
+            whole.extend_from_slice(body);
+            file.write_all(&whole)?;
             file.sync_all()
         };
         write().map_err(|error| DiskError::Io { path: fresh.to_owned(), error })
@@ -297,9 +299,11 @@ fn parse(bytes: &[u8]) -> Option<(bool, u64, &[u8])> {
 
 /// SHA-256 of everything in a file but itself, in hex.
 fn checksum(kind: &str, serial: u64, body: &[u8]) -> String {
-    let mut whole = format!("{kind} {serial:020} ").into_bytes();
-    whole.extend_from_slice(body);
-    digest(&SHA256, &whole).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut sum = Context::new(&SHA256);
+    sum.update(format!("{kind} {serial:020} ").as_bytes());
+    sum.update(body);
+    let digits = sum.finish().as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]).collect::<Vec<_>>();
+    digits.into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

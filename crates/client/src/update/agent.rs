@@ -1,51 +1,25 @@
-use std::io::Read;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleetwire_protocol::achilles::{AgentCredentials, DownloadUpdate, Task, TaskType, UpdateWish};
-use fleetwire_protocol::{Call, codec};
+use fleetwire_protocol::Call;
+use fleetwire_protocol::achilles::{DownloadUpdate, Task, TaskType, UpdateWish};
 use http::{Request, Uri};
 
+use super::swap::LARGEST;
 use super::{Offer, SelfUpdate, Started, UpdateError};
 use crate::achilles::{Achilles, TaskOutcome};
-use crate::agent::{Event, Input, Machine, Moment};
-use crate::driver::Inbox;
+use crate::agent::{Event, Input, Machine, Signer, Signing};
+use crate::download::{Download, DownloadError, Downloaded, ask, origin};
+use crate::driver::{Inbox, Wanted};
 use crate::work::{Context, WorkError};
 
 /// How often a task that waits for an update looks whether it was called off.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Fetches the bytes of an update, on a thread of its own.
-///
-/// A closure that takes a request and gives what its answer's body is read from is one. The request holds credentials
-/// only if it goes to the agent's own server; they must follow no redirect to another.
-pub trait Fetch: Send + Sync + 'static {
-    /// Sends a request and gives the body of its answer, if that is the file.
-    ///
-    /// # Errors
-    /// There is no answer, or another one.
-    fn fetch(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Box<dyn Read>, Box<dyn std::error::Error + Send + Sync>>;
-}
-
-impl<F> Fetch for F
-where
-    F: Fn(Request<Bytes>) -> Result<Box<dyn Read>, Box<dyn std::error::Error + Send + Sync>>
-        + Send
-        + Sync
-        + 'static,
-{
-    fn fetch(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Box<dyn Read>, Box<dyn std::error::Error + Send + Sync>> {
-        self(request)
-    }
-}
 
 /// What came of looking for a newer version.
 #[derive(Clone)]
@@ -58,10 +32,11 @@ enum Came {
 /// Looks after the updates of an agent while it runs.
 struct Updating {
     update: Arc<SelfUpdate>,
-    fetch: Box<dyn Fetch>,
     inbox: Arc<Inbox<Achilles>>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether the agent has stopped, so that nobody fetches or signs anything any more.
+    stopped: AtomicBool,
 }
 
 #[derive(Default)]
@@ -73,36 +48,48 @@ struct State {
     came: Option<Came>,
 }
 
-/// What is needed to ask for a file.
-struct Access {
-    base: String,
-    credentials: AgentCredentials,
-    wish: UpdateWish,
-    now: chrono::DateTime<chrono::Utc>,
-    release_key: Option<String>,
+/// Where a file is, and whether the agent's key is shown there.
+#[derive(Clone)]
+struct Place {
+    /// `None` for the vendor's place for it.
+    uri: Option<Uri>,
+    own: bool,
 }
 
 impl crate::achilles::Agent {
     /// Changes the program for the versions that the server offers, and when a task of type `update_agent` asks for it.
     ///
+    /// It is fetched by the driver's own transport, beside everything else and into the folder of the program; what has
+    /// come before a connection broke is gone on with.
+    ///
     /// When another version is in place, the agent stops as if it were asked to: what the task came to is handed over
     /// or kept. [`SelfUpdate::is_replaced`] then says that the program is to be started anew.
     /// [`SelfUpdate::on_start`] is to be called before.
-    pub fn self_update(self, update: Arc<SelfUpdate>, fetch: impl Fetch) -> Self {
+    pub fn self_update(self, update: Arc<SelfUpdate>) -> Self {
         let updating = Arc::new(Updating {
             update,
-            fetch: Box::new(fetch),
             inbox: Arc::clone(&self.inbox),
             state: Mutex::default(),
             changed: Condvar::new(),
+            stopped: AtomicBool::new(false),
         });
         let asked = Arc::clone(&updating);
         let mut agent = self
             .on(TaskType::UpdateAgent.as_str(), move |_: &Task, context: &Context<Achilles>| {
                 asked.ask(context)
             });
-        agent.watch = Some(Box::new(move |event, machine, moment| updating.saw(event, machine, moment)));
+        let watching = Watching(updating);
+        agent.watch = Some(Box::new(move |event, machine, _: &_| watching.0.saw(event, machine)));
         agent
+    }
+}
+
+/// Goes with the agent.
+struct Watching(Arc<Updating>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::Release);
     }
 }
 
@@ -143,14 +130,18 @@ impl Updating {
     }
 
     /// Looks at an event of the agent.
-    fn saw(self: &Arc<Self>, event: &Event<Achilles>, machine: &Machine<Achilles>, moment: &Moment) {
+    fn saw(self: &Arc<Self>, event: &Event<Achilles>, machine: &Machine<Achilles>) {
         match event {
             Event::Taken { .. } if self.update.confirms_with_heartbeat() => {
                 if let Err(error) = self.update.confirm() {
                     self.inbox.push(Input::Updated(Err(error.to_string())));
                 }
             }
-            Event::UpdateOffered(info) => self.begin(Offer::from(info), access(machine, moment)),
+            Event::UpdateOffered(info) => {
+                let enrolled = machine.identity().and_then(|identity| identity.update_key.clone());
+                let (base, ..) = machine.dialect().place();
+                self.begin(Offer::from(info), enrolled, place(info.download_url.as_deref(), base));
+            }
             Event::UpToDate => self.settle(Came::UpToDate, false),
             Event::Failed { step: "check_update", trouble, .. } => {
                 let why = format!("the server did not say whether there is a newer version: {trouble}");
@@ -174,16 +165,13 @@ impl Updating {
     }
 
     /// Begins to change the program, beside everything else.
-    fn begin(self: &Arc<Self>, offer: Offer, access: Option<Access>) {
+    fn begin(self: &Arc<Self>, offer: Offer, enrolled: Option<String>, place: Result<Place, UpdateError>) {
         if std::mem::replace(&mut self.lock().busy, true) {
             return;
         }
         let updating = Arc::clone(self);
         let begun = thread::Builder::new().name("update".to_owned()).spawn(move || {
-            let outcome = match access {
-                Some(access) => updating.change(&offer, &access),
-                None => Err(UpdateError::Fetch("the agent is not enrolled".into())),
-            };
+            let outcome = place.and_then(|place| updating.change(&offer, enrolled.as_deref(), place));
             updating.ended(offer.version, outcome);
         });
         if let Err(error) = begun {
@@ -191,12 +179,57 @@ impl Updating {
         }
     }
 
-    fn change(&self, offer: &Offer, access: &Access) -> Result<(), UpdateError> {
-        let enrolled = access.release_key.as_deref();
+    fn change(
+        self: &Arc<Self>,
+        offer: &Offer,
+        enrolled: Option<&str>,
+        place: Place,
+    ) -> Result<(), UpdateError> {
         self.update.look_at(offer, enrolled)?;
-        let request = request(offer, access)?;
-        let bytes = self.fetch.fetch(request).map_err(UpdateError::Fetch)?;
-        self.update.install(offer, enrolled, bytes)
+        let fetched = self.fetch(offer, place)?.path;
+        let installed = File::open(&fetched)
+            .map_err(|error| UpdateError::Io { path: fetched.clone(), error })
+            .and_then(|file| self.update.install(offer, enrolled, file));
+        // It lies in the program's place, or is no good.
+        let _gone = fs::remove_file(&fetched);
+        installed
+    }
+
+    /// Has the driver fetch the file beside the program, and waits for it.
+    fn fetch(self: &Arc<Self>, offer: &Offer, place: Place) -> Result<Downloaded, UpdateError> {
+        let program = self.update.program();
+        let folder = program.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let inbox = Arc::clone(&self.inbox);
+        let signed = move || {
+            let (answerer, asked) = ask();
+            let place = place.clone();
+            inbox.push(Input::Sign(Signer::new(move |dialect: &Achilles, signing: &_| {
+                answerer.answer(place.request(dialect, signing));
+            })));
+            asked
+        };
+        let updating = Arc::clone(self);
+        let download = Download::signed(signed, folder.to_owned(), &format!("fetched.{name}"))
+            .and_then(|download| download.sha256(&offer.sha256))
+            .map_err(fetch_error)?
+            .size(offer.size)
+            .limit(LARGEST)
+            .stop_if(move || updating.stopped.load(Ordering::Acquire));
+        let (answerer, asked) = ask();
+        self.inbox.want(Wanted { download, answerer });
+        loop {
+            match asked.wait(LOOK) {
+                Some(Some(fetched)) => return fetched.map_err(fetch_error),
+                Some(None) => {
+                    return Err(UpdateError::Fetch("the agent's transport fetches no files".into()));
+                }
+                None if self.stopped.load(Ordering::Acquire) => {
+                    return Err(fetch_error(DownloadError::CalledOff));
+                }
+                None => {}
+            }
+        }
     }
 
     fn ended(&self, version: String, outcome: Result<(), UpdateError>) {
@@ -215,71 +248,61 @@ impl Updating {
     }
 }
 
-fn access(machine: &Machine<Achilles>, moment: &Moment) -> Option<Access> {
-    let (identity, key) = (machine.identity()?, machine.key()?);
-    let (base, os, arch) = machine.dialect().place();
-    Some(Access {
-        base: base.to_owned(),
-        credentials: AgentCredentials::new(identity.agent_id.clone(), key.expose()),
-        wish: UpdateWish::new(os.clone(), arch.clone()),
-        now: machine.server_time(moment),
-        release_key: identity.update_key.clone(),
-    })
+fn fetch_error(error: DownloadError) -> UpdateError {
+    UpdateError::Fetch(Box::new(error))
 }
 
-/// The request for the bytes of an offer: to where it says they are, or to the vendor's place for them. Only the agent's
-/// own server is shown its key.
-fn request(offer: &Offer, access: &Access) -> Result<Request<Bytes>, UpdateError> {
-    let call = Call::<DownloadUpdate>::with(access.wish.clone(), ());
-    let mut own = codec::encode(&access.base, &access.credentials, access.now, &call)
-        .map_err(|error| UpdateError::Fetch(Box::new(error)))?;
-    let Some(url) = &offer.download_url else { return Ok(own) };
-    let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| UpdateError::Fetch(Box::new(error)))?;
-    if origin(&uri) == origin(own.uri()) {
-        *own.uri_mut() = uri;
-        return Ok(own);
+/// Where an offer says that its bytes are, seen from the agent's own server.
+fn place(url: Option<&str>, base: &str) -> Result<Place, UpdateError> {
+    let Some(url) = url else { return Ok(Place { uri: None, own: true }) };
+    let parse =
+        |text: &str| text.parse().map_err(|error: http::uri::InvalidUri| UpdateError::Fetch(Box::new(error)));
+    let (uri, base): (Uri, Uri) = (parse(url)?, parse(base)?);
+    let own = origin(&uri).is_some() && origin(&uri) == origin(&base);
+    match (base.scheme_str(), uri.scheme_str()) {
+        (_, Some("https")) | (Some("http"), Some("http")) => Ok(Place { uri: Some(uri), own }),
+        _ => Err(UpdateError::Fetch(format!("{url} is not fetched: it is not https").into())),
     }
-    match (own.uri().scheme_str(), uri.scheme_str()) {
-        (_, Some("https")) | (Some("http"), Some("http")) => {}
-        _ => return Err(UpdateError::Fetch(format!("{url} is not fetched: it is not https").into())),
-    }
-    Request::get(uri).body(Bytes::new()).map_err(|error| UpdateError::Fetch(Box::new(error)))
 }
 
-/// Scheme, host and port of an address.
-fn origin(uri: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
-    let usual = match uri.scheme_str() {
-        Some("https") => Some(443),
-        Some("http") => Some(80),
-        _ => None,
-    };
-    (uri.scheme_str(), uri.host().map(str::to_ascii_lowercase), uri.port_u16().or(usual))
+impl Place {
+    /// The request for the bytes. Only the agent's own server is shown its key.
+    fn request(self, dialect: &Achilles, signing: &Signing<'_, Achilles>) -> Result<Request<Bytes>, String> {
+        let mut request = Request::default();
+        if self.own {
+            let (_, os, arch) = dialect.place();
+            let call = Call::<DownloadUpdate>::with(UpdateWish::new(os.clone(), arch.clone()), ());
+            request = dialect.encode(signing, &call).map_err(|error| error.to_string())?;
+        }
+        if let Some(uri) = self.uri {
+            *request.uri_mut() = uri;
+        }
+        Ok(request)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use fleetwire_protocol::achilles::{Arch, Os};
-
     use super::*;
+    use crate::achilles::{Applicant, Identity};
+    use crate::agent::Secret;
 
     fn request_from(base: &str, url: Option<&str>) -> Result<Request<Bytes>, UpdateError> {
-        let access = Access {
-            base: base.to_owned(),
-            credentials: AgentCredentials::new("a-1", "ak_5ec2e7"),
-            wish: UpdateWish::new(Os::Linux, Arch::Amd64),
-            now: chrono::DateTime::UNIX_EPOCH,
-            release_key: None,
-        };
-        let mut offer = Offer::new("1.1.0", "", 0);
-        offer.download_url = url.map(ToOwned::to_owned);
-        request(&offer, &access)
+        let place = place(url, base)?;
+        let dialect = Achilles::new(base.to_owned(), "acht_1", Applicant::new("host-1", "1.0.0"));
+        let identity = Identity { agent_id: "a-1".into(), org_id: None, server_url: None, update_key: None };
+        let key = Secret::new("ak_5ec2e7");
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let signing = Signing { identity: Some(&identity), key: Some(&key), now };
+        Ok(place.request(&dialect, &signing).unwrap())
     }
 
     #[test]
     fn the_agents_key_goes_to_its_own_server_only() {
         let base = "https://fleet.test/achilles";
         let own = request_from(base, None).unwrap();
-        assert_eq!(own.uri(), "https://fleet.test/achilles/api/agent/update?os=linux&arch=amd64");
+        assert_eq!(own.uri().host(), Some("fleet.test"));
+        assert_eq!(own.uri().path(), "/achilles/api/agent/update");
         assert!(own.headers().contains_key("authorization"));
         for (url, with_key) in [
             ("https://fleet.test/achilles/api/agent/update?os=linux&arch=amd64", true),

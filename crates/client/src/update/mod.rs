@@ -48,8 +48,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-#[cfg(feature = "achilles")]
-pub use agent::Fetch;
 use files::Disk;
 pub use offer::Offer;
 use offer::Trust;

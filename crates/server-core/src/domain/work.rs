@@ -563,8 +563,7 @@ impl Work {
             let known = ended.iter().chain(earlier).find(|execution| execution.number == number);
             let outcome =
                 known.map_or(Reported::Unknown, |execution| Reported::Before(self.as_left_by(execution)));
-            let stored = (!ended.is_empty()).then_some(self);
-            return Moved { outcome, stored, ended };
+            return Moved { outcome, stored: (self != given).then_some(self), ended };
         }
         if let Some(step) = report.step {
             let refused = match self.stage() {
@@ -949,6 +948,17 @@ mod tests {
         );
         let taken = given.report(&earlier, &report(WorkEvent::Succeed, Some(2), 203));
         assert!(matches!(taken.outcome, Reported::Now(work) if work.state == WorkState::Succeeded));
+    }
+
+    #[test]
+    fn what_time_has_done_is_kept_when_word_of_an_earlier_execution_shows_it() {
+        let mut given = Work { ttl: Duration::from_secs(300), ..retried() };
+        given.take(WorkEvent::Deliver, None, at(0)).unwrap();
+        let earlier = [given.look(at(200)).unwrap()];
+        assert_eq!((given.state, given.execution_number), (WorkState::Queued, 2));
+        let late = given.report(&earlier, &report(WorkEvent::Succeed, Some(1), 301));
+        assert!(matches!(late.outcome, Reported::Before(_)), "{late:?}");
+        assert_eq!(late.stored.map(|work| work.state), Some(WorkState::Expired));
     }
 
     #[test]
