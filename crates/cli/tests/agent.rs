@@ -3,15 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/impatience.rs"]
+mod impatience;
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use impatience::impatience;
 use serde_json::{Value, json};
 use support::Server;
 use tempfile::TempDir;
@@ -73,7 +74,7 @@ impl Fleet {
     /// Enrols an agent of Achilles that looks for work as often as it is started to, and says its id.
     fn enrolled(&self) -> String {
         let token = self.told(&["tokens", "create", "achilles", "--quiet"]);
-        let address = format!("{}/achilles", impatience(&self.server));
+        let address = format!("{}/achilles", impatience(&self.server.address));
         let output = agent(&address, "achilles", &self.state(), &token, &["--once"]).output().unwrap();
         assert!(output.status.success(), "{}", complaint(&output));
         status(&self.state())["identity"]["agent_id"].as_str().unwrap().to_owned()
@@ -151,40 +152,6 @@ fn status(state: &Path) -> Value {
     let output = status_printed(state, &["--json"]);
     assert!(output.status.success(), "{}", complaint(&output));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Stands between an agent that enrols and a server that tells it to look for work twice a minute, and takes that out of
-/// what the server says. Gives its address.
-fn impatience(server: &Server) -> String {
-    const SAID: &[u8] = br#""poll_interval":30"#;
-    const HEARD: &[u8] = br#""poll_interval": 0"#;
-    fn pump(mut from: TcpStream, mut to: TcpStream) {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
-            let piece = &mut buffer[..read];
-            if let Some(at) = piece.windows(SAID.len()).position(|window| window == SAID) {
-                piece[at..at + SAID.len()].copy_from_slice(HEARD);
-            }
-            if to.write_all(piece).is_err() {
-                break;
-            }
-        }
-        // One that is closed already is as good.
-        let _ = to.shutdown(Shutdown::Both);
-    }
-
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let server = server.address.trim_start_matches("http://").to_owned();
-    thread::spawn(move || {
-        for agent in listener.incoming() {
-            let (agent, server) = (agent.unwrap(), TcpStream::connect(&server).unwrap());
-            let (back, forth) = (server.try_clone().unwrap(), agent.try_clone().unwrap());
-            thread::spawn(move || pump(agent, server));
-            thread::spawn(move || pump(back, forth));
-        }
-    });
-    address
 }
 
 #[test]

@@ -5,16 +5,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/impatience.rs"]
+mod impatience;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use impatience::impatience;
 use serde_json::{Value, json};
 use support::Server;
 
@@ -77,40 +78,6 @@ impl Operator<'_> {
     }
 }
 
-/// Stands between agents and a server that tells them to look for work twice a minute, and takes that out of what it
-/// says, so that they look as often as they were started to. Gives its address.
-fn impatience(server: &Server) -> String {
-    const SAID: &[u8] = br#""poll_interval":30"#;
-    const HEARD: &[u8] = br#""poll_interval": 0"#;
-    fn pump(mut from: TcpStream, mut to: TcpStream) {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
-            let piece = &mut buffer[..read];
-            if let Some(at) = piece.windows(SAID.len()).position(|window| window == SAID) {
-                piece[at..at + SAID.len()].copy_from_slice(HEARD);
-            }
-            if to.write_all(piece).is_err() {
-                break;
-            }
-        }
-        // One that is closed already is as good.
-        let _ = to.shutdown(Shutdown::Both);
-    }
-
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let server = server.address.trim_start_matches("http://").to_owned();
-    thread::spawn(move || {
-        for agent in listener.incoming() {
-            let (agent, server) = (agent.unwrap(), TcpStream::connect(&server).unwrap());
-            let (back, forth) = (server.try_clone().unwrap(), agent.try_clone().unwrap());
-            thread::spawn(move || pump(agent, server));
-            thread::spawn(move || pump(back, forth));
-        }
-    });
-    address
-}
-
 /// `fleetwire agent achilles` on a folder.
 fn agent(address: &str, state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleetwire"));
@@ -152,7 +119,7 @@ fn an_agent_that_is_killed_at_random_moments_loses_nothing_and_does_nothing_twic
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&folder.path().join("data"));
     let operator = Operator(&server);
-    let address = impatience(&server);
+    let address = impatience(&server.address);
     let state = folder.path().join("agent");
     std::fs::create_dir_all(state.join("files")).unwrap();
     std::fs::write(state.join("files/model.bin"), vec![7; FILE]).unwrap();

@@ -8,6 +8,8 @@ use fleetwire_server_core::store::Directory;
 use fleetwire_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 
+use crate::left_by;
+
 fn newcomer(tenant: i64, id: &str) -> NewAgent {
     NewAgent {
         tenant,
@@ -27,22 +29,14 @@ fn newcomer(tenant: i64, id: &str) -> NewAgent {
 
 #[tokio::test]
 async fn agents_of_the_first_version_take_room_in_their_tenants() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("fleet.db");
-    let connection = Connection::open(&path).unwrap();
-    connection.execute_batch(include_str!("../migrations/0001_initial.sql")).unwrap();
-    connection.pragma_update(None, "application_id", 0x466c_7774).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
-    connection
-        .execute_batch(
-            "INSERT INTO agents (no, tenant, vendor, kind, id, name, facts, labels, disabled, activated, rotation,
-                 rotating, created_at, updated_at)
-             VALUES (1, 1, 'zstack', 'agent', 'a', 'a', '{}', '{}', 0, 0, 0, 0, 0, 0),
-                    (2, 1, 'achilles', 'agent', 'b', 'b', '{}', '{}', 0, 0, 0, 0, 0, 0),
-                    (3, 2, 'zstack', 'agent', 'a', 'a', '{}', '{}', 0, 0, 0, 0, 0, 0);",
-        )
-        .unwrap();
-    connection.close().unwrap();
+    let (_folder, path) = left_by(
+        1,
+        "INSERT INTO agents (no, tenant, vendor, kind, id, name, facts, labels, disabled, activated, rotation,
+             rotating, created_at, updated_at)
+         VALUES (1, 1, 'zstack', 'agent', 'a', 'a', '{}', '{}', 0, 0, 0, 0, 0, 0),
+                (2, 1, 'achilles', 'agent', 'b', 'b', '{}', '{}', 0, 0, 0, 0, 0, 0),
+                (3, 2, 'zstack', 'agent', 'a', 'a', '{}', '{}', 0, 0, 0, 0, 0, 0);",
+    );
 
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.announce(newcomer(1, "c"), 2).await.unwrap(), Announced::Full);

@@ -4,34 +4,21 @@ use fleetwire_server_core::domain::{DEFAULT_TENANT, FilePlace};
 use fleetwire_server_core::keys::{Digest, Foundation};
 use fleetwire_server_core::store::{Catalogue, Founding};
 use fleetwire_store_sqlite::SqliteStore;
-use rusqlite::Connection;
+
+use crate::left_by;
 
 #[tokio::test]
 async fn what_was_registered_by_address_stays_and_the_foundation_signs_first() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("fleet.db");
-    let connection = Connection::open(&path).unwrap();
-    for step in [
-        include_str!("../migrations/0001_initial.sql"),
-        include_str!("../migrations/0002_events.sql"),
-        include_str!("../migrations/0003_work.sql"),
-    ] {
-        connection.execute_batch(step).unwrap();
-    }
-    connection.pragma_update(None, "application_id", 0x466c_7774).unwrap();
-    connection.pragma_update(None, "user_version", 3).unwrap();
-    connection
-        .execute_batch(
-            "INSERT INTO foundation (id, rotation, signing, operator)
-             VALUES (1, zeroblob(32), unhex(replace(hex(zeroblob(32)), '00', '07')), zeroblob(32));
-             INSERT INTO releases (tenant, version, os, arch, sha256, signature, size, download_url, mandatory,
-                 created_at)
-             VALUES (1, '1.0', 'linux', 'amd64', zeroblob(32), zeroblob(64), 5, 'https://x.example/a', 1, 1000);
-             INSERT INTO models (tenant, id, name, version, download_url, created_at)
-             VALUES (1, 'm', 'n', '1', 'https://x.example/m', 1000);",
-        )
-        .unwrap();
-    connection.close().unwrap();
+    let (_folder, path) = left_by(
+        3,
+        "INSERT INTO foundation (id, rotation, signing, operator)
+         VALUES (1, zeroblob(32), unhex(replace(hex(zeroblob(32)), '00', '07')), zeroblob(32));
+         INSERT INTO releases (tenant, version, os, arch, sha256, signature, size, download_url, mandatory,
+             created_at)
+         VALUES (1, '1.0', 'linux', 'amd64', zeroblob(32), zeroblob(64), 5, 'https://x.example/a', 1, 1000);
+         INSERT INTO models (tenant, id, name, version, download_url, created_at)
+         VALUES (1, 'm', 'n', '1', 'https://x.example/m', 1000);",
+    );
 
     let store = SqliteStore::open(&path).unwrap();
     let release = store.latest_release(DEFAULT_TENANT, "linux".to_owned(), "amd64".to_owned());

@@ -2,36 +2,24 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use fleetwire_server_core::domain::{DEFAULT_TENANT, Delivery, WorkFilter, WorkState};
 use fleetwire_server_core::store::{Directory, WorkQueue};
 use fleetwire_store_sqlite::SqliteStore;
-use rusqlite::Connection;
 
-fn at(millis: i64) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis)
-}
+use crate::{at, left_by};
 
 #[tokio::test]
 async fn work_of_the_first_version_is_at_its_first_execution_and_expires_as_before() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("fleet.db");
-    let connection = Connection::open(&path).unwrap();
-    connection.execute_batch(include_str!("../migrations/0001_initial.sql")).unwrap();
-    connection.pragma_update(None, "application_id", 0x466c_7774).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
-    connection
-        .execute_batch(
-            "INSERT INTO agents (no, tenant, vendor, kind, id, name, facts, labels, disabled, activated,
-                 desired_model, rotation, rotating, created_at, updated_at)
-             VALUES (1, 1, 'achilles', 'agent', 'a', 'a', '{}', '{}', 0, 1, 'm', 0, 0, 0, 7000);
-             INSERT INTO work (no, tenant, id, agent, kind, payload, state, priority, ttl, created_at, delivered_at,
-                 updated_at)
-             VALUES (1, 1, 'short', 1, 'x', '{}', 'queued', 0, 60000, 1000, NULL, 1000),
-                    (2, 1, 'endless', 1, 'x', '{}', 'delivered', 0, 9223372036854775807, 1000, 2000, 2000);",
-        )
-        .unwrap();
-    connection.close().unwrap();
+    let (_folder, path) = left_by(
+        1,
+        "INSERT INTO agents (no, tenant, vendor, kind, id, name, facts, labels, disabled, activated,
+             desired_model, rotation, rotating, created_at, updated_at)
+         VALUES (1, 1, 'achilles', 'agent', 'a', 'a', '{}', '{}', 0, 1, 'm', 0, 0, 0, 7000);
+         INSERT INTO work (no, tenant, id, agent, kind, payload, state, priority, ttl, created_at, delivered_at,
+             updated_at)
+         VALUES (1, 1, 'short', 1, 'x', '{}', 'queued', 0, 60000, 1000, NULL, 1000),
+                (2, 1, 'endless', 1, 'x', '{}', 'delivered', 0, 9223372036854775807, 1000, 2000, 2000);",
+    );
 
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.agent(1).await.unwrap().unwrap().desired_at, Some(at(7000)));
