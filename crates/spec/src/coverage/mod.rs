@@ -371,7 +371,11 @@ impl Comparison<'_> {
 
     fn silent(&mut self, pointer: &str) {
         if let (Some(operation), Some(side)) = (self.operation.clone(), self.side.clone()) {
-            self.found.silent.push(Silence { operation, side, pointer: pointer.to_owned() });
+            let silence = Silence { operation, side, pointer: pointer.to_owned() };
+            // An answer of several media types is looked at once for each.
+            if !self.found.silent.contains(&silence) {
+                self.found.silent.push(silence);
+            }
         }
     }
 
