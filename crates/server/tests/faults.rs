@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use fleetwire_server_core::{Clock, Config, Rate};
 use fleetwire_validation::{MAX_OPEN_MEMBERS, MAX_REPORTED};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use support::{Answer, Ask, Connection, TestClock, TestServer, in_time};
 
@@ -53,6 +55,9 @@ struct FaultyStore(Arc<FaultyState>);
 struct FaultyState {
     memory: MemoryStore,
     failure: Mutex<Option<Failure>>,
+    /// Where those wait who ask for a key, if they are to.
+    gate: Mutex<Option<Arc<Semaphore>>>,
+    waiting: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -80,6 +85,11 @@ impl Founding for FaultyStore {
 
 impl Directory for FaultyStore {
     async fn credential(&self, digest: Digest) -> Outcome<Option<Credential>> {
+        let gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(gate) = gate {
+            self.0.waiting.fetch_add(1, Ordering::SeqCst);
+            drop(gate.acquire().await);
+        }
         self.open()?.credential(digest).await
     }
     async fn agent(&self, no: No) -> Outcome<Option<Agent>> {
@@ -2153,4 +2163,45 @@ async fn a_stop_whose_last_flush_fails_says_so() {
     fleet.store.fail(Failure::Corrupt);
     fleet.server.ask_to_stop();
     assert!(fleet.server.outcome().await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_beyond_the_requests_under_way_is_put_off_and_heard_once_they_are_over() {
+    let fleet = Fleet::with(Config::default(), Settings { in_flight: 2, ..calm() }).await;
+    let check_in = |key: &str| {
+        Ask::new("POST", "/acusight/api/core/agent/checkin")
+            .header("X-Device-Key", key)
+            .json(&json!({ "device_id": DEVICE }))
+    };
+    let good = check_in(&fleet.keys[&Vendor::Acusight]);
+    assert_eq!(fleet.server.ask(&good).await.status, 200);
+
+    // Nobody knows these keys but the store, if it does.
+    let gate = Arc::new(Semaphore::new(0));
+    *fleet.store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let mut held = Vec::new();
+    for key in ["adk_one", "adk_two"] {
+        let mut connection = fleet.server.connect().await;
+        connection.send(&check_in(key).to_bytes()).await;
+        held.push(connection);
+    }
+    in_time(async {
+        while fleet.store.0.waiting.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    for _ in 0..40 {
+        let answer = fleet.server.ask(&good).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.json()["error"], "the server is busy with other requests");
+        let wait = answer.header("retry-after").unwrap().parse::<u64>().unwrap();
+        assert!((2..=5).contains(&wait), "{wait}");
+    }
+    gate.close();
+    for mut connection in held {
+        assert_eq!(in_time(connection.receive()).await.unwrap().status, 401);
+    }
+    assert_eq!(fleet.server.ask(&good).await.status, 200);
+    fleet.server.stop().await;
 }

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use fleetwire_server::{
     AddressLimits, Listener, Rooting, Settings, SystemClock, SystemEntropy, serve, serve_all,
 };
@@ -198,34 +197,6 @@ async fn an_agent_is_held_to_the_pace_that_its_vendor_documents() {
     server.stop().await;
 }
 
-/// A clock that can be held, and with it whoever looks at it.
-#[derive(Default)]
-struct HeldClock {
-    held: Mutex<(bool, usize)>,
-    changed: Condvar,
-}
-
-impl HeldClock {
-    fn hold(&self, hold: bool) {
-        self.held.lock().unwrap().0 = hold;
-        self.changed.notify_all();
-    }
-
-    fn waiting(&self) -> usize {
-        self.held.lock().unwrap().1
-    }
-}
-
-impl Clock for HeldClock {
-    fn now(&self) -> DateTime<Utc> {
-        let mut held = self.held.lock().unwrap();
-        held.1 += 1;
-        held = self.changed.wait_while(held, |(hold, _)| *hold).unwrap();
-        held.1 -= 1;
-        SystemClock.now()
-    }
-}
-
 /// A server of these settings on the given sockets.
 struct Own {
     core: Arc<Core<MemoryStore>>,
@@ -260,45 +231,6 @@ async fn ask(address: SocketAddr, ask: &Ask) -> Answer {
     let mut connection = Connection::open(address).await;
     connection.send(&ask.to_bytes()).await;
     connection.receive().await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
-async fn what_is_beyond_the_requests_under_way_is_put_off_each_to_a_time_of_its_own() {
-    let clock = Arc::new(HeldClock::default());
-    let (socket, address) = socket().await;
-    // The flusher looks at the clock too, and must not be waited for.
-    let settings =
-        Settings { in_flight: 2, flush_interval: Duration::from_secs(3600), ..Settings::default() };
-    let server = Own::start(clock.clone(), vec![Listener { socket, vendor: None }], settings).await;
-    let key = registered(&server.core, Vendor::Acusight, "cam-1").await;
-    assert_eq!(ask(address, &acusight(&key)).await.status, 200);
-
-    clock.hold(true);
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let request = acusight(&key);
-        held.push(tokio::spawn(async move { ask(address, &request).await.status }));
-    }
-    in_time(async {
-        while clock.waiting() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    let mut waits = BTreeSet::new();
-    for _ in 0..40 {
-        let answer = ask(address, &acusight(&key)).await;
-        assert_eq!(answer.status, 503);
-        assert_eq!(answer.json()["error"], "the server is busy with other requests");
-        waits.insert(retry_after(&answer));
-    }
-    assert!(waits.len() > 1 && waits.iter().all(|wait| (2..=5).contains(wait)), "{waits:?}");
-    clock.hold(false);
-    for request in held {
-        assert_eq!(in_time(request).await.unwrap(), 200);
-    }
-    assert_eq!(ask(address, &acusight(&key)).await.status, 200);
-    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -495,4 +427,14 @@ async fn check_ins_at_once_that_are_committed_share_their_flushes() {
     }
     assert_eq!(server.core.flush_renewed().await.unwrap(), 0, "nothing is left to be written");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn those_who_are_put_off_come_back_at_times_of_their_own() {
+    let entropy = Arc::new(SystemEntropy::default());
+    let core = Core::start(MemoryStore::new(), Arc::new(SystemClock), entropy, Config::default());
+    let core = core.await.unwrap().0;
+    let wait = Duration::from_secs(60);
+    let waits: BTreeSet<_> = (0..40).map(|_| core.spread(wait)).collect();
+    assert!(waits.len() > 30 && waits.iter().all(|spread| (wait..=wait * 2).contains(spread)), "{waits:?}");
 }
