@@ -1,0 +1,1 @@
+//! Agents and a server under a virtual clock.
