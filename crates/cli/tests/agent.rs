@@ -225,6 +225,180 @@ fn every_other_vendors_agent_checks_in_once() {
         let status = status(&state);
         assert_eq!((&status["vendor"], &status["stopped"]), (&json!(vendor), &json!(true)));
         assert!(status["last_heartbeat"].is_string(), "{status}");
+        let output = status_printed(&state, &[]);
+        let shown = format!("{}{}", String::from_utf8_lossy(&output.stdout), complaint(&output));
+        assert!(shown.contains(vendor) && !shown.contains(&token) && !shown.contains("_key"), "{shown}");
+    }
+}
+
+/// What a process that ends by itself has to say.
+fn finished(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+            panic!("it does not end: {}", complaint(&child.wait_with_output().unwrap()));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn once_at_a_wrong_address_ends_and_says_what_was_tried_and_what_to_try() {
+    let fleet = Fleet::start();
+    let at = |path: &str| format!("{}{path}", fleet.server.address);
+    let tls = at("/achilles").replace("http://", "https://");
+    // Nobody listens where a listener has just gone.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = format!("http://{gone}/achilles");
+    let cases = [
+        ("achilles", at(""), "acht_1", vec![], "POST ", at("/achilles")),
+        ("achilles", at("/acusight"), "acht_1", vec![], "/acusight/api/agent/enroll", at("/achilles")),
+        ("achilles", tls, "acht_1", vec![], "POST https://", format!("--server {}", at("/achilles"))),
+        (
+            "achilles",
+            "http://nobody.invalid/a".to_owned(),
+            "acht_1",
+            vec![],
+            "nobody.invalid",
+            "spelled".to_owned(),
+        ),
+        ("achilles", gone.clone(), "acht_1", vec![], gone.as_str(), "see that the server runs".to_owned()),
+        ("acusight", at("/acusight"), "apt_1", vec!["--device", "cam-1"], "/provision", at("/acusight/api")),
+        ("zstack", at(""), "zsk_1", vec!["--agent", "a"], "PUT ", at("/zstack")),
+        ("agentmc", at("/agentmc"), "cc_1", vec!["--agent", "7"], "/hosts/heartbeat", at("/agentmc/api/v1")),
+    ];
+    for (number, (vendor, address, token, who, tried, next)) in cases.iter().enumerate() {
+        let state = fleet.folder.path().join(format!("state-{number}"));
+        let output = finished(agent(address, vendor, &state, token, &[&who[..], &["--once"]].concat()));
+        let complaint = complaint(&output);
+        assert_eq!(output.status.code(), Some(1), "{vendor} {address}: {complaint}");
+        let last = complaint.lines().last().unwrap();
+        assert!(last.contains(tried) && last.contains(next), "{vendor} {address}: {complaint}");
+        assert!(!complaint.contains(token), "a token is nobody's to read: {complaint}");
+    }
+}
+
+#[test]
+fn an_agent_that_the_server_does_not_know_is_told_apart_from_a_wrong_address() {
+    let fleet = Fleet::start();
+    let key = fleet.told(&["keys", "create", "zstack", "--quiet"]);
+    let output = finished(fleet.agent("zstack", "/zstack", &key, &["--agent", "nobody", "--once"]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("`fleetwire devices add zstack`"), "{}", complaint(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_agent_at_a_wrong_address_says_so_loudly_and_goes_on() {
+    let fleet = Fleet::start();
+    let log = fleet.folder.path().join("log");
+    let mut command = fleet.agent("achilles", "", "acht_1", &[]);
+    let child = command.stderr(std::fs::File::create(&log).unwrap()).stdout(Stdio::null()).spawn().unwrap();
+    let running = Running(Some(child));
+    let until = Instant::now() + PATIENCE;
+    let loud = loop {
+        let told = std::fs::read_to_string(&log).unwrap();
+        let loud: Vec<_> = told.lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect();
+        if loud.len() >= 2 {
+            break loud;
+        }
+        assert!(Instant::now() < until, "{told}");
+        thread::sleep(Duration::from_millis(20));
+    };
+    for line in loud {
+        let is_told = line.contains("/api/agent/enroll")
+            && line.contains(&format!("{}/achilles", fleet.server.address));
+        assert!(is_told && line.contains("again in"), "{line}");
+    }
+    assert_eq!(running.terminate(), Some(0));
+}
+
+#[test]
+fn a_device_fetches_its_model_and_reports_it_and_refuses_other_actions() {
+    let fleet = Fleet::start();
+    let content: Vec<u8> = (0..100_000_u32).map(|number| (number % 241) as u8).collect();
+    let file = fleet.folder.path().join("upload");
+    std::fs::write(&file, &content).unwrap();
+    let file = file.to_str().unwrap();
+    let token = fleet.told(&["tokens", "create", "acusight", "--quiet"]);
+    let check_in = |token: &str| {
+        let arguments = ["--device", "cam-1", "--once"];
+        let output = finished(fleet.agent("acusight", "/acusight/api", token, &arguments));
+        assert!(output.status.success(), "{}", complaint(&output));
+        complaint(&output)
+    };
+    check_in(&token);
+    for version in ["1", "2"] {
+        let id = format!("model-{version}");
+        let add = ["models", "add", file, "--name", "defects", "--version", version, "--file-ext", "onnx"];
+        fleet.told(&[&add[..], &["--id", &id]].concat());
+        fleet.told(&["devices", "model", "acusight", "cam-1", &id]);
+        fleet.told(&["work", "add", "acusight", "cam-1", "reboot", "--key", version]);
+        let model = || fleet.json(&["devices", "show", "acusight", "cam-1"])["current_model"].clone();
+        // One brings the actions, the next start does them, and a third reports what came of them.
+        let told: Vec<_> = (0..6).take_while(|_| model() != json!(id)).map(|_| check_in("")).collect();
+        assert_eq!(model(), json!(id), "{told:#?}");
+        let told = told.concat();
+        assert!(told.contains("reboot") && told.contains("work refused"), "{told}");
+        let files = fleet.state().join("files");
+        assert!(std::fs::read(files.join(format!("{id}.onnx"))).unwrap() == content);
+        assert_eq!(std::fs::read_dir(&files).unwrap().count(), 1, "the model before is let go of");
+    }
+    let work = fleet.json(&["work", "list", "--vendor", "acusight"]);
+    let states = |kind: &str| -> Vec<Value> {
+        let work = work["work"].as_array().unwrap().iter().filter(|work| work["type"] == kind);
+        work.map(|work| work["state"].clone()).collect()
+    };
+    assert_eq!(states("model_update"), [json!("succeeded"), json!("succeeded")]);
+    assert_eq!(states("reboot"), [json!("delivered"), json!("delivered")], "nobody said that it was done");
+}
+
+#[test]
+fn a_host_does_commands_that_harm_nothing_and_refuses_all_others_with_a_reason() {
+    let fleet = Fleet::start();
+    fleet.told(&["devices", "add", "agentmc", "--number", "7"]);
+    let bundle = fleet.folder.path().join("bundle");
+    std::fs::create_dir_all(bundle.join("skills")).unwrap();
+    std::fs::write(bundle.join("AGENTS.md"), "Work well.\n").unwrap();
+    std::fs::write(bundle.join("skills/one.md"), "First.\n").unwrap();
+    fleet.told(&["instructions", "set", bundle.to_str().unwrap()]);
+    let key = fleet.told(&["keys", "create", "agentmc", "--quiet"]);
+    let check_in = || {
+        let output = finished(fleet.agent("agentmc", "/agentmc/api/v1", &key, &["--agent", "7", "--once"]));
+        assert!(output.status.success(), "{}", complaint(&output));
+    };
+    check_in();
+    let hosts = fleet.json(&["devices", "list"]);
+    let host = hosts["agents"].as_array().unwrap().iter().find(|agent| agent["kind"] == "host").unwrap();
+    let host = host["id"].as_str().unwrap();
+    let ended = |kind: &str, file: &str| {
+        let payload = json!({"agent_name": "a", "runtime_key": file}).to_string();
+        let id = fleet.told(&["work", "add", "agentmc", host, kind, "--payload", &payload, "--quiet"]);
+        let work = || fleet.json(&["work", "show", &id]);
+        let is_open = |work: &Value| work["state"] != "succeeded" && work["state"] != "failed";
+        (0..6).take_while(|_| is_open(&work())).for_each(|_| check_in());
+        work()
+    };
+    let facts = ended("report_facts", "-");
+    assert!(facts["result"]["result"]["hostname"].is_string(), "{facts}");
+    let fetched = ended("fetch_instructions", "-");
+    assert_eq!(fetched["state"], "succeeded", "{fetched}");
+    assert_eq!(fetched["result"]["result"]["files"].as_array().unwrap().len(), 2, "{fetched}");
+    let files = fleet.state().join("files");
+    assert_eq!(std::fs::read_to_string(files.join("skills/one.md")).unwrap(), "First.\n");
+    let summed = ended("checksum", "AGENTS.md");
+    assert_eq!(summed["result"]["result"]["size"], 11, "{summed}");
+    for (kind, file, reason) in [
+        ("checksum", "../../etc/passwd", "is no file of the agent's folder"),
+        ("agent.provision", "main", "this agent does no work of kind"),
+    ] {
+        let refused = ended(kind, file);
+        assert_eq!(refused["state"], "failed", "{refused}");
+        let error = refused["result"]["error"].as_str().unwrap();
+        assert!(error.starts_with("refused: ") && error.contains(reason), "{refused}");
     }
 }
 
@@ -326,6 +500,11 @@ fn work_that_harms_nothing_is_done_and_all_else_refused_with_a_reason() {
         let said = format!("{} {}", work["result"]["stderr"], work["result"]["error"]);
         assert!(said.contains(reason), "{reason}: {work}");
     }
+    let shown = fleet.told(&["work", "show", &spoiled]);
+    assert!(shown.contains("succeeded, exit code 999"), "{shown}");
+    let listed = fleet.told(&["work", "list", "--vendor", "achilles"]);
+    let line = listed.lines().find(|line| line.contains(&spoiled)).unwrap();
+    assert!(line.contains("exit code 999"), "{line}");
     assert!(!files.join("other.bin").exists(), "a file with another sum is not kept");
     assert!(!witness.exists(), "a command was run");
 }

@@ -173,7 +173,14 @@ fn every_test_that_the_guide_to_agents_names_is_there() {
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut tests = String::new();
-    for folder in ["crates/client/src", "crates/client/tests", "crates/cli/src/agent", "crates/cli/tests"] {
+    let folders = [
+        "crates/client/src",
+        "crates/client/tests",
+        "crates/server/tests/agents",
+        "crates/cli/src/agent",
+        "crates/cli/tests",
+    ];
+    for folder in folders {
         collect(&root.join(folder), &mut tests);
     }
     let guide = std::fs::read_to_string(root.join("docs/write-an-agent.md")).unwrap();

@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use reqwest::redirect;
 use rustls::crypto::{CryptoProvider, ring};
 
-use crate::{AddressError, Chunks, Client, StreamTransport, Transport, TransportError};
+use crate::{AddressError, Cause, Chunks, Client, StreamTransport, Transport, TransportError};
 
 /// A client of the server at `base`, the vendor's base address, with every default.
 ///
@@ -407,6 +407,20 @@ impl TransportError for ReqwestError {
 
     fn is_timeout(&self) -> bool {
         matches!(self.kind, ReqwestErrorKind::ConnectTimeout | ReqwestErrorKind::Timeout)
+    }
+
+    fn cause(&self) -> Cause {
+        let has =
+            |is: fn(&(dyn Error + 'static)) -> bool| self.source().is_some_and(|top| chain(top).any(is));
+        match self.kind {
+            ReqwestErrorKind::NoTrustedRoots | ReqwestErrorKind::Certificate => Cause::Tls,
+            ReqwestErrorKind::Connect if has(|error| error.is::<rustls::Error>()) => Cause::Tls,
+            // The connector's own type has no name outside it.
+            ReqwestErrorKind::Connect if has(|error| error.to_string() == "dns error") => Cause::Name,
+            ReqwestErrorKind::Setup | ReqwestErrorKind::Connect => Cause::Unreachable,
+            ReqwestErrorKind::ConnectTimeout | ReqwestErrorKind::Timeout => Cause::Timeout,
+            ReqwestErrorKind::Interrupted | ReqwestErrorKind::BodyTooLong { .. } => Cause::Broken,
+        }
     }
 }
 

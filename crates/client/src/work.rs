@@ -136,17 +136,21 @@ impl<D: Dialect> Context<D> {
         self.inbox.push(Input::Progressed { run: self.run, progress });
     }
 
-    /// A file that the agent's server keeps for its agents. Each request for it is signed as the agent's own, and ends
-    /// with the work.
-    #[cfg(all(feature = "disk", feature = "achilles"))]
-    pub(crate) fn signed_download(
+    /// A file that the agent's server keeps for its agents, to be fetched into a folder under this name. `sign` writes the
+    /// request for all of it, anew for each connection and as the agent's own: with its identity, its key and its time,
+    /// or says why it cannot. Its end is the end of the work.
+    ///
+    /// # Errors
+    /// The name is not that of a file in the folder.
+    #[cfg(feature = "disk")]
+    pub fn signed_download(
         &self,
         sign: impl Fn(&D, &crate::agent::Signing<'_, D>) -> Result<http::Request<bytes::Bytes>, String>
         + Clone
         + Send
         + Sync
         + 'static,
-        folder: std::path::PathBuf,
+        folder: impl Into<std::path::PathBuf>,
         name: &str,
     ) -> Result<crate::download::Download, crate::download::DownloadError> {
         use crate::agent::Signer;
@@ -160,7 +164,7 @@ impl<D: Dialect> Context<D> {
             inbox.push(Input::Sign(signer));
             asked
         };
-        let download = Download::signed(signed, folder, name)?;
+        let download = Download::signed(signed, folder.into(), name)?;
         let called_off = Arc::clone(&self.called_off);
         let download = download.stop_if(move || called_off.load(Ordering::Acquire));
         Ok(match self.remaining() {

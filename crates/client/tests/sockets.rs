@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use fleetwire_client::protocol::Call;
 use fleetwire_client::protocol::acusight::{Checkin, CheckinRequest, CheckinResponse, DeviceKey, ErrorMap};
 use fleetwire_client::{
-    Client, ReqwestError, ReqwestErrorKind, ReqwestTransport, ReqwestTransportBuilder, RetryPolicy, Runtime,
-    SendError, Sleep, TransportError,
+    Cause, Client, ReqwestError, ReqwestErrorKind, ReqwestTransport, ReqwestTransportBuilder, RetryPolicy,
+    Runtime, SendError, Sleep, Transport, TransportError,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -342,4 +342,32 @@ async fn in_an_odd_environment() {
     if cfg!(all(unix, not(target_vendor = "apple"))) {
         assert_eq!((error.kind(), attempts), (ReqwestErrorKind::NoTrustedRoots, 1), "{error}");
     }
+}
+
+/// Agents explain to the server why they were away, and people what is wrong with an address.
+#[tokio::test]
+async fn what_kept_an_answer_from_coming_is_told_apart() {
+    async fn cause(base: &str) -> Cause {
+        let transport = ReqwestTransport::builder().build().unwrap();
+        let request = http::Request::get(format!("{base}/a")).body(bytes::Bytes::new()).unwrap();
+        TransportError::cause(&transport.exchange(request).await.unwrap_err())
+    }
+
+    let (listener, closed) = listen().await;
+    drop(listener);
+    assert_eq!(cause(&closed).await, Cause::Unreachable);
+    assert_eq!(cause("http://nobody.invalid").await, Cause::Name);
+
+    let (listener, plain) = listen().await;
+    let serving = tokio::spawn(async move {
+        // It speaks HTTP to who speaks TLS, and then hangs up on who speaks HTTP.
+        for says in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _read = stream.read(&mut [0; 1024]).await.unwrap();
+            stream.write_all(says.as_bytes()).await.unwrap();
+        }
+    });
+    assert_eq!(cause(&plain.replace("http:", "https:")).await, Cause::Tls);
+    assert_eq!(cause(&plain).await, Cause::Broken);
+    serving.await.unwrap();
 }

@@ -386,7 +386,8 @@ fn comes_back_as_the_new_version(way: &str, test: &str) {
     assert_eq!(beat["reconnect_context"]["reason"], "update_restart", "{beat}");
     // Its first heartbeat was taken before the second leaves, and so it is confirmed.
     let beat: serde_json::Value = serde_json::from_str(&wait_for("/heartbeat")).unwrap();
-    assert_eq!(beat.get("reconnect_reason"), None, "{beat}");
+    // At intervals as short as these a busy machine may have made a gap of its own.
+    assert_ne!(beat["reconnect_reason"], "update_restart", "{beat}");
     drop(new);
     let update = SelfUpdate::new(&program, "1.1.0");
     assert_eq!(update.on_start().unwrap(), fleetwire_client::update::Started::Settled);

@@ -410,6 +410,39 @@ fn a_provisioning_that_lost_a_race_is_tried_again_and_one_with_a_bad_token_is_no
     );
 }
 
+/// The address is another's, or the server is not all there yet: that says nothing of the token.
+#[test]
+fn who_enrols_where_nobody_knows_how_goes_on_until_somebody_does() {
+    let nobody = |body: &'static str| {
+        let mut asked = 0;
+        move |request: &Request<Bytes>, _: u64| {
+            let enrols = request.method() == "POST" && !request.uri().path().ends_with("checkin");
+            asked += u32::from(enrols);
+            Some(match request.uri().path() {
+                _ if enrols && asked < 4 => said(404, body),
+                "/api/devices/provision" => said(
+                    201,
+                    r#"{"success":true,"data":{"api_key":"adk_1","device_id":"ABCD:1234","endpoint":"http://fleet.test/api"}}"#,
+                ),
+                "/api/v1/agents" => said(200, r#"{"uuid":"agent-7","name":"edge"}"#),
+                "/api/v1/agents/agent-7/heartbeat" => said(200, r#"{"uuid":"agent-7"}"#),
+                _ => said(200, r#"{"success":true,"pending_actions":[]}"#),
+            })
+        }
+    };
+    for body in ["<html>", r#"{"success":false,"error":{"code":"NOT_FOUND","message":"no such route"}}"#] {
+        let mut agent = Driven::start(newcomer("http://fleet.test/api"), MemoryStore::default());
+        agent.until(100, || device(""), nobody(body), nothing_to_do);
+        assert_eq!((&agent.stopped, agent.count("Enrolled")), (&None, 1), "{:?}", agent.events);
+        assert!(agent.count("Taken") > 1, "{:?}", agent.events);
+    }
+    for body in ["<html>", r#"{"error":{"code":"SYS.1006","description":"no such route"}}"#] {
+        let mut agent = Driven::start(registering("zsk_1"), MemoryStore::default());
+        agent.until(100, zstack_report, nobody(body), |work| match *work {});
+        assert_eq!((&agent.stopped, agent.count("Enrolled")), (&None, 1), "{:?}", agent.events);
+    }
+}
+
 #[test]
 fn an_action_is_done_once_for_its_id_in_whichever_process_and_whatever_came_of_it() {
     let offered = |second: u64| {

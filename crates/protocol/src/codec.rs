@@ -105,7 +105,7 @@ fn place<E: Endpoint>(base: &str, params: &E::Params) -> Result<(http::Uri, Head
         ParamPlace::Path if matches!(value, "" | "." | "..") => fault = Some(EncodeError::Path(param.name)),
         ParamPlace::Path => {
             let escaped = utf8_percent_encode(value, ESCAPED).to_string();
-            segments.push((format!("{{{}}}", param.name), escaped));
+            segments.push((param.name, escaped));
         }
         ParamPlace::Query => {
             query.push(if query.is_empty() { '?' } else { '&' });
@@ -123,14 +123,29 @@ fn place<E: Endpoint>(base: &str, params: &E::Params) -> Result<(http::Uri, Head
         return Err(fault);
     }
     // What stands in the path of an alias alone makes it that alias.
-    let holds = |path: &&str| segments.iter().all(|(parameter, _)| path.contains(parameter));
+    let holds = |path: &&str| segments.iter().all(|(parameter, _)| has_parameter(path, parameter));
     let template = std::iter::once(&E::PATH).chain(E::ALIASES).copied().find(holds).unwrap_or(E::PATH);
-    let path =
-        segments.iter().fold(template.to_owned(), |path, (parameter, value)| path.replace(parameter, value));
-    let uri = format!("{base}{path}{query}")
-        .parse()
-        .map_err(|invalid: http::uri::InvalidUri| EncodeError::Address(invalid.into()))?;
+    let mut uri = String::with_capacity(base.len() + template.len() + query.len() + 64);
+    uri.push_str(base);
+    let mut rest = template;
+    // In the order of the path, each parameter once.
+    while let Some((before, after)) = rest.split_once('{') {
+        uri.push_str(before);
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        uri.extend(
+            segments.iter().find(|(parameter, _)| *parameter == name).map(|(_, value)| value.as_str()),
+        );
+        rest = after;
+    }
+    uri.extend([rest, query.as_str()]);
+    let uri = http::Uri::from_maybe_shared(Bytes::from(uri))
+        .map_err(|invalid| EncodeError::Address(invalid.into()))?;
     Ok((uri, headers))
+}
+
+/// Whether a path's template has a parameter of this name.
+fn has_parameter(path: &str, name: &str) -> bool {
+    path.split('{').skip(1).any(|part| part.split('}').next() == Some(name))
 }
 
 /// Which operation of one request line a query selects, by what each is [selected by](Endpoint::SELECTED_BY): the

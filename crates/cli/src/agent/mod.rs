@@ -1,6 +1,7 @@
 //! `fleetwire agent`: a ready agent for each vendor. It reports its machine, does work that harms nothing, and runs no
 //! command.
 
+mod address;
 mod status;
 mod work;
 
@@ -21,14 +22,17 @@ use fleetwire_client::store::{DiskError, DiskStore};
 use fleetwire_client::{AddressError, Agent, Handle, ReqwestTransport, RunError, TokioRuntime};
 use fleetwire_client::{achilles, acusight, agentmc, zstack};
 use ring::rand::{SecureRandom, SystemRandom};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use address::Noting;
 use status::StatusCommand;
 
 /// The server does not take the agent in, or refuses its key: asking again with the same does not help.
 const NOT_TAKEN_IN: u8 = 3;
 /// The folder of the state is in use, or cannot be used.
 const NO_FOLDER: u8 = 4;
+/// How many failures in a row an agent that is to check in once gets over.
+const PATIENCE: u32 = 3;
 /// What every agent says its version is.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -41,9 +45,17 @@ const KEY_OF_AGENTMC: &str = "fleetwire devices add agentmc";
 
 /// Be an agent on this machine.
 ///
-/// It reports the machine's own facts. Work that it does: of Achilles, report_facts (prints them), fetch_binary (fetches
-/// payload.binary_name into the folder `files` of its state, held to payload.binary_sha256) and checksum (SHA-256 of a
-/// file in that folder). Anything else is refused with a reason; it runs no command.
+/// It reports the machine's own facts, and does work that harms nothing, within the folder `files` of its state:
+///
+/// Achilles: report_facts prints them; fetch_binary fetches payload.binary_name, held to payload.binary_sha256; checksum
+/// says the SHA-256 of a file that lies there.
+///
+/// Acusight: model_update fetches the model and has the next check-in report it.
+///
+/// AgentMC: report_facts; fetch_instructions fetches the agent's files, each held to its SHA-256; checksum of the file
+/// that payload.runtime_key names.
+///
+/// ZStack tells its agents of no work. Anything else is refused with a reason; no command is run.
 ///
 /// SIGINT and SIGTERM stop it: work at hand gets ten seconds, and what it came to is sent, or kept for the next start.
 ///
@@ -118,7 +130,7 @@ struct Common {
     /// The folder of the agent's state, its own; made if it is not there
     #[arg(long, value_name = "DIR", env = "FLEETWIRE_STATE")]
     state: PathBuf,
-    /// Stop after one good check-in
+    /// Stop after one good check-in, and end at once if the address or the key is wrong, or after three failures
     #[arg(long)]
     once: bool,
 }
@@ -173,10 +185,9 @@ impl Achilles {
         let agent = achilles::Agent::enroll(&common.server, token).map_err(unusable)?.version(VERSION);
         let mut settings = Settings::default();
         settings.cadence.poll = Duration::from_millis(poll_ms);
-        let agent = agent.settings(settings);
         let transport = transport()?;
-        let agent = work::achilles(agent, &common.state, &transport);
-        common.be(agent, kept, TOKEN_OF_ACHILLES).await
+        let agent = work::achilles::equip(agent.settings(settings), &common.state, &transport);
+        common.be(agent, kept, TOKEN_OF_ACHILLES, work::achilles::KINDS, transport).await
     }
 }
 
@@ -190,7 +201,9 @@ impl Acusight {
         } else {
             (acusight::Agent::provision(&common.server, token, device), TOKEN_OF_ACUSIGHT)
         };
-        common.be(agent.map_err(unusable)?, kept, made_by).await
+        let transport = transport()?;
+        let agent = work::acusight::equip(agent.map_err(unusable)?, &common.state, &transport)?;
+        common.be(agent, kept, made_by, work::acusight::KINDS, transport).await
     }
 }
 
@@ -200,7 +213,7 @@ impl Zstack {
         let kept = common.kept("zstack")?;
         let token = common.token(false, KEY_OF_ZSTACK)?;
         let agent = zstack::Agent::registered(&common.server, agent, token).map_err(unusable)?;
-        common.be(agent.version(VERSION), kept, KEY_OF_ZSTACK).await
+        common.be(agent.version(VERSION), kept, KEY_OF_ZSTACK, &[], transport()?).await
     }
 }
 
@@ -209,15 +222,24 @@ impl Agentmc {
         let Self { common, agent: number, name } = self;
         let kept = common.kept("agentmc")?;
         let token = common.token(false, KEY_OF_AGENTMC)?;
-        let agent = agentmc::Agent::with_key(&common.server, token).map_err(unusable)?;
+        let agent = agentmc::Agent::with_key(&common.server, token.as_str()).map_err(unusable)?;
         let facts = Host::new(&common.state).facts();
         ensure!(facts.ip.is_some(), "this machine has no address that it could report: is it on a network?");
         let fingerprint = match facts.fingerprint {
             Some(fingerprint) => fingerprint,
             None => own_fingerprint(&common.state)?,
         };
+        let transport = transport()?;
+        let who = work::agentmc::Who {
+            server: &common.server,
+            key: &token,
+            agent: number,
+            name: &name,
+            fingerprint: &fingerprint,
+        };
+        let agent = work::agentmc::equip(agent, &common.state, &transport, &who).map_err(unusable)?;
         let agent = agent.on_host(number, name, VERSION).fingerprint(fingerprint);
-        common.be(agent, kept, KEY_OF_AGENTMC).await
+        common.be(agent, kept, KEY_OF_AGENTMC, work::agentmc::KINDS, transport).await
     }
 }
 
@@ -286,16 +308,32 @@ impl Common {
         Ok(token)
     }
 
-    /// Is an agent until it is asked to stop.
-    async fn be<D: Dialect>(&self, agent: Agent<D>, kept: Option<Status>, made_by: &str) -> Result<()> {
+    /// Is an agent until it is asked to stop. It does work of these kinds.
+    async fn be<D: Dialect>(
+        &self,
+        agent: Agent<D>,
+        kept: Option<Status>,
+        made_by: &str,
+        kinds: &'static [&'static str],
+        transport: ReqwestTransport,
+    ) -> Result<()> {
         let store = DiskStore::open(&self.state)?;
-        let transport = transport()?;
+        let transport = Noting::new(transport);
         let handle = agent.handle();
         let news = Arc::new(News::default());
-        // One that was started with a key has an identity before any server has heard it.
-        let known = kept.is_some_and(|status| status.last_taken.is_some());
-        let agent = agent.observe(observer(Arc::clone(&news), handle.clone(), self.once, known));
-        let mut running = std::pin::pin!(agent.run(store, transport, TokioRuntime));
+        let watcher = Watcher {
+            news: Arc::clone(&news),
+            handle: handle.clone(),
+            transport: transport.clone(),
+            server: self.server.clone(),
+            once: self.once,
+            // One that was started with a key has an identity before any server has heard it.
+            known: kept.is_some_and(|status| status.last_taken.is_some()),
+            kinds,
+            failures: 0,
+        };
+        let agent = agent.observe(observer(watcher));
+        let mut running = std::pin::pin!(agent.run(store, transport.clone(), TokioRuntime));
         let outcome = tokio::select! {
             outcome = &mut running => outcome,
             () = crate::serve::stop_signal() => {
@@ -305,25 +343,39 @@ impl Common {
             }
         };
         let taken = news.taken.load(Ordering::Relaxed);
+        let given_up = news.given_up.lock().map_or(None, |mut held| held.take());
         match outcome {
             Err(error @ RunError::NotTakenIn(_)) => {
-                let next =
-                    format!("the token is not good here: `{made_by}` makes a new one, for --token-file");
+                let next = format!(
+                    "the token is not good here{}: `{made_by}` makes a new one, for --token-file",
+                    self.or_elsewhere(D::VENDOR)
+                );
                 Err(anyhow::Error::from(error).context(next))
             }
             Err(error) => Err(error.into()),
-            Ok(())
-                if !taken && let Some(trouble) = news.refused.lock().map_or(None, |mut held| held.take()) =>
-            {
-                let next = format!(
-                    "the key is not good here: see that --server is this vendor's address, and the key the one that \
-                     `{made_by}` made"
-                );
-                Err(anyhow::Error::from(RunError::NotTakenIn(trouble)).context(next))
+            Ok(()) if !taken && let Some(trouble) = given_up => {
+                if trouble.is_unauthenticated() {
+                    let next = format!(
+                        "the key is not good here{}: see that it is the one that `{made_by}` made",
+                        self.or_elsewhere(D::VENDOR)
+                    );
+                    return Err(anyhow::Error::from(RunError::NotTakenIn(trouble)).context(next));
+                }
+                let next = address::advice(D::VENDOR, &self.server, &trouble);
+                let next = next.map_or_else(String::new, |next| format!("; {next}"));
+                bail!("{}: {trouble}{next}", transport.last())
             }
             Ok(()) if self.once && !taken => bail!("stopped before a check-in was taken"),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Where else a Fleetwire server has the vendor: one that does not know an address may take every stranger for one
+    /// without a key.
+    fn or_elsewhere(&self, vendor: &str) -> String {
+        let base = self.server.trim().parse().ok();
+        let elsewhere = base.and_then(|base| address::elsewhere(vendor, &base));
+        elsewhere.map_or_else(String::new, |elsewhere| format!(", or the address is another's ({elsewhere})"))
     }
 }
 
@@ -332,44 +384,92 @@ impl Common {
 struct News {
     /// A heartbeat was taken.
     taken: AtomicBool,
-    /// The last refusal.
-    refused: Mutex<Option<Trouble>>,
+    /// The failure over which it was stopped.
+    given_up: Mutex<Option<Trouble>>,
 }
 
-/// Tells the log what happens. Stops an agent that has done what it was asked for, and one whose very first key is
-/// refused: that is a mistake of who started it, and not a server's bad day.
-fn observer<D: Dialect>(
+/// Who watches an agent.
+struct Watcher<D: Dialect> {
     news: Arc<News>,
     handle: Handle<D>,
+    transport: Noting,
+    server: String,
     once: bool,
+    /// Whether a server has known the agent before.
     known: bool,
-) -> impl FnMut(&Event<D>) + Send + 'static {
+    /// The kinds of work that it does.
+    kinds: &'static [&'static str],
+    /// How many steps in a row have failed without which there is no check-in.
+    failures: u32,
+}
+
+impl<D: Dialect> Watcher<D> {
+    /// A step has failed. An agent that is to check in once is stopped over a mistake, and over the third failure; any
+    /// other says what is wrong and goes on.
+    fn failed(&mut self, step: &str, trouble: &Trouble, next: Option<Duration>) {
+        let again = next.map_or_else(|| "not again".to_owned(), |wait| format!("again in {wait:.0?}"));
+        let checks_in = matches!(step, "enroll" | "heartbeat");
+        if !checks_in || self.news.taken.load(Ordering::Relaxed) {
+            warn!("{step} failed: {trouble}; {again}");
+            return;
+        }
+        self.failures += 1;
+        let tried = self.transport.last();
+        match address::advice(D::VENDOR, &self.server, trouble).filter(|_| address::is_mistake(trouble)) {
+            Some(advice) => error!("{step} failed: {tried}: {trouble}; {advice}; {again}"),
+            None => warn!("{step} failed: {trouble}; {again}"),
+        }
+        // A key that was never good is a mistake of who started it, and not a server's bad day.
+        let refused = !self.known && step == "heartbeat" && trouble.is_unauthenticated();
+        if refused || self.once && (address::is_mistake(trouble) || self.failures >= PATIENCE) {
+            self.give_up(trouble);
+        }
+    }
+
+    fn give_up(&self, trouble: &Trouble) {
+        if let Ok(mut given_up) = self.news.given_up.lock() {
+            *given_up = Some(trouble.clone());
+        }
+        self.handle.stop();
+    }
+}
+
+/// Tells the log what happens, and stops an agent that has done what it was asked for or never will.
+fn observer<D: Dialect>(mut watcher: Watcher<D>) -> impl FnMut(&Event<D>) + Send + 'static {
     move |event| match event {
-        Event::Enrolled(identity) => info!(?identity, "the server has taken this agent in"),
+        Event::Enrolled(identity) => {
+            watcher.failures = 0;
+            info!(?identity, "the server has taken this agent in");
+        }
         Event::Taken { after_failures } => {
-            if !news.taken.swap(true, Ordering::Relaxed) || *after_failures > 0 {
+            if !watcher.news.taken.swap(true, Ordering::Relaxed) || *after_failures > 0 {
                 info!(after_failures, "checked in");
             }
-            if once {
-                handle.stop();
+            if watcher.once {
+                watcher.handle.stop();
             }
         }
-        Event::Failed { step, trouble, next } => {
-            let again = next.map_or_else(|| "not again".to_owned(), |wait| format!("again in {wait:.0?}"));
-            warn!("{step} failed: {trouble}; {again}");
-            if let Ok(mut refused) = news.refused.lock() {
-                *refused = trouble.is_unauthenticated().then(|| trouble.clone());
-            }
-        }
-        Event::KeysRefused if !known && !news.taken.load(Ordering::Relaxed) => handle.stop(),
+        Event::Failed { step, trouble, next } => watcher.failed(step, trouble, *next),
         Event::KeysRefused => warn!("the server refuses this agent's keys; they are kept and tried again"),
         Event::ClockOff(millis) => {
             warn!("this machine's clock is {millis} ms behind the server's; corrected for");
         }
-        Event::Accepted(work) => info!(id = D::work_id(work), kind = D::work_kind(work), "work accepted"),
+        Event::Accepted(work) => {
+            let (id, kind) = (D::work_id(work), D::work_kind(work));
+            if watcher.kinds.contains(&kind) {
+                info!(id, kind, "work accepted");
+            } else {
+                // Not every dialect has a word in which the server could be told.
+                warn!(id, kind, "work refused: this agent does {}", known(watcher.kinds));
+            }
+        }
         Event::StoreFailed(why) => warn!("the state cannot be saved: {why}"),
         Event::StoreDamaged(what) => warn!("damaged and set aside: {what}"),
         Event::Dropped { why, .. } => warn!("a message is lost: {why}"),
         other => info!("{other:?}"),
     }
+}
+
+fn known(kinds: &[&str]) -> String {
+    if kinds.is_empty() { "no work".to_owned() } else { format!("{} only", kinds.join(", ")) }
 }

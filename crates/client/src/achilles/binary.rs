@@ -29,7 +29,7 @@ impl Context<Achilles> {
             dialect.encode(signing, &call).map_err(|error| error.to_string())
         };
         let download = self
-            .signed_download(sign, folder.into(), name)
+            .signed_download(sign, folder, name)
             .and_then(|download| download.sha256(sha256))
             .map_err(|error| WorkError::Refused(error.to_string()))?;
         Ok(match payload.binary_size {

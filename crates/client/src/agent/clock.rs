@@ -26,6 +26,9 @@ impl Clock {
     /// Looks at both clocks. The time for which the monotonic one seems to have stood still, if it has.
     pub(crate) fn look(&mut self, moment: &Moment) -> Option<Duration> {
         let seen = self.seen.replace(*moment)?;
+        if seen.wall == moment.wall && seen.monotonic == moment.monotonic {
+            return None;
+        }
         let steady = moment.monotonic.saturating_sub(seen.monotonic);
         let steady = TimeDelta::from_std(steady).unwrap_or(TimeDelta::MAX);
         let leap = moment.wall.signed_duration_since(seen.wall).checked_sub(&steady)?;
@@ -38,6 +41,9 @@ impl Clock {
 
     /// The server's time.
     pub(crate) fn now(&self, moment: &Moment) -> DateTime<Utc> {
+        if self.offset.is_zero() {
+            return moment.wall;
+        }
         moment.wall.checked_add_signed(self.offset).unwrap_or(moment.wall)
     }
 

@@ -366,6 +366,28 @@ impl Trouble {
         Self { kind: TroubleKind::Unwritten, retry_after: None, text: error.to_string() }
     }
 
+    /// Of an answer that is no reply. Apart from the operation's type, so that a program has it once for each envelope.
+    fn unread<B: Envelope>(error: ReplyError<B>) -> Self {
+        match error {
+            ReplyError::Refused(refusal) => {
+                let (kind, status) = (refusal.kind(), refusal.status);
+                let (kind, text) = match refusal.envelope.as_ref().filter(|_| !status.is_redirection()) {
+                    Some(envelope) => (TroubleKind::Refused(kind, status), said(envelope)),
+                    None => {
+                        let text = format!("{} bytes that are no error envelope", refusal.body.len());
+                        (TroubleKind::Foreign(status), text)
+                    }
+                };
+                Self { kind, retry_after: refusal.retry_after, text }
+            }
+            ReplyError::Garbled { status, body, why } => Self {
+                kind: TroubleKind::Foreign(status),
+                retry_after: None,
+                text: format!("{} bytes that are no reply, by rule {}", body.len(), why.rule),
+            },
+        }
+    }
+
     /// An answer that is no reply for a reason that no type tells.
     #[must_use]
     pub fn foreign(response: &Response<Bytes>, text: impl Into<String>) -> Self {
@@ -439,26 +461,5 @@ pub(crate) fn code_of<E: Endpoint>(response: &Response<Bytes>) -> Option<String>
 /// # Errors
 /// A refusal, or something that is no reply. Nothing of a reply's body is repeated, since it may hold a key.
 pub fn read_reply<E: Endpoint>(response: &Response<Bytes>) -> Result<<E::Reply as Reply>::Value, Trouble> {
-    codec::decode_reply::<E>(response).map_err(|error| match error {
-        ReplyError::Refused(refusal) => {
-            let (kind, status) = (refusal.kind(), refusal.status);
-            match refusal.envelope.as_ref().filter(|_| !status.is_redirection()) {
-                Some(envelope) => Trouble {
-                    kind: TroubleKind::Refused(kind, status),
-                    retry_after: refusal.retry_after,
-                    text: said(envelope),
-                },
-                None => Trouble {
-                    kind: TroubleKind::Foreign(status),
-                    retry_after: refusal.retry_after,
-                    text: format!("{} bytes that are no error envelope", refusal.body.len()),
-                },
-            }
-        }
-        ReplyError::Garbled { status, body, why } => Trouble {
-            kind: TroubleKind::Foreign(status),
-            retry_after: None,
-            text: format!("{} bytes that are no reply, by rule {}", body.len(), why.rule),
-        },
-    })
+    codec::decode_reply::<E>(response).map_err(Trouble::unread)
 }

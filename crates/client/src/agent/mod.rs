@@ -43,27 +43,34 @@
 
 mod cadence;
 mod clock;
+mod command;
 mod dialect;
+mod event;
 mod gap;
+mod input;
 mod keyring;
 mod machine;
 mod moment;
+mod settings;
 mod spool;
 mod state;
 mod status;
 
 pub use cadence::Cadence;
+pub use command::{Assignment, Command, Stopped};
 #[cfg(any(feature = "acusight", feature = "agentmc"))]
 pub(crate) use dialect::code_of;
 pub use dialect::{
     Answer, Beat, Dialect, Ended, Ending, Never, Progress, Signing, Step, Stream, Taken, Trouble,
     TroubleKind, read_reply,
 };
+pub use event::Event;
 pub use gap::{Away, Reconnect};
+pub use input::{Input, NoAnswer, Signer};
 pub use keyring::Secret;
-pub use machine::{
-    Assignment, Command, Event, Input, Machine, NoAnswer, Settings, Signer, StartError, Stopped,
-};
+pub use machine::{Machine, StartError};
+pub(crate) use moment::Dice;
 pub use moment::Moment;
+pub use settings::Settings;
 pub use spool::SpoolLimits;
 pub use status::Status;

@@ -18,22 +18,31 @@ pub struct Moment {
 }
 
 /// Several draws from one.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
     pub(crate) const fn new(moment: &Moment) -> Self {
-        Self(moment.random)
+        Self::seeded(moment.random)
+    }
+
+    pub(crate) const fn seeded(seed: u64) -> Self {
+        Self(seed)
     }
 
     /// At least 0 and below 1, evenly spread.
     pub(crate) fn unit(&mut self) -> f64 {
+        crate::runtime::unit_interval(self.bits())
+    }
+
+    /// 64 bits, evenly spread.
+    pub(crate) const fn bits(&mut self) -> u64 {
         // SplitMix64: neighbouring seeds give unrelated numbers.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        crate::runtime::unit_interval(bits ^ (bits >> 31))
+        bits ^ (bits >> 31)
     }
 
     /// Between nothing and `most`, evenly spread.

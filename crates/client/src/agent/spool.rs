@@ -63,7 +63,7 @@ impl Spool {
         }
         let (mut count, mut sum) = (self.waiting.len(), self.bytes.saturating_add(bytes));
         let mut least: Vec<_> = self.waiting.iter().filter(|(_, waiting)| waiting.stream <= stream).collect();
-        least.sort_by_key(|(seq, waiting)| (waiting.stream, **seq));
+        least.sort_unstable_by_key(|(seq, waiting)| (waiting.stream, **seq));
         let mut gone = Vec::new();
         for (seq, waiting) in least {
             if count < limits.messages && sum <= limits.bytes {

@@ -1,6 +1,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use chrono::{DateTime, Utc};
+use fleetwire_protocol::codec;
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
 use super::Dialect;
@@ -88,6 +90,13 @@ impl<D: Dialect> State<D> {
         }
     }
 
+    /// What was kept.
+    ///
+    /// Read as messages are, so that a program has one reader of the work that lies in both.
+    pub(crate) fn read(kept: &[u8]) -> serde_json::Result<Self> {
+        codec::from_json(kept).map_err(serde_json::Error::custom)
+    }
+
     /// Whether a piece of work is known: accepted, at hand, or settled.
     pub(crate) fn knows(&self, id: &str) -> bool {
         self.queue.iter().any(|work| D::work_id(work) == id)
@@ -108,6 +117,9 @@ impl<D: Dialect> State<D> {
     /// other work. Whether any was forgotten.
     pub(crate) fn offered_again(&mut self, offered: &BTreeSet<String>) -> bool {
         let known = self.settled.len();
+        if known == 0 {
+            return false;
+        }
         self.settled.retain(|id| offered.contains(id) || D::is_unique(id));
         let (still, others): (VecDeque<_>, VecDeque<_>) =
             self.settled.drain(..).partition(|id| offered.contains(id));

@@ -28,10 +28,6 @@
 //! * Its size is bounded, and is what was announced. Who sends hardly anything is given up.
 //! * What is refused for good is not asked for again; `Retry-After` is obeyed.
 
-#[cfg_attr(
-    not(feature = "achilles"),
-    expect(dead_code, reason = "no other vendor's files want an agent's key")
-)]
 mod asked;
 mod part;
 mod plan;
@@ -47,9 +43,7 @@ use std::time::Duration;
 
 #[cfg(all(feature = "update", feature = "achilles"))]
 pub(crate) use asked::Answerer;
-pub(crate) use asked::Asked;
-#[cfg(feature = "achilles")]
-pub(crate) use asked::ask;
+pub(crate) use asked::{Asked, ask};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Request, StatusCode, Uri};
@@ -81,10 +75,6 @@ pub struct Download {
 /// Where the request for all of the file comes from. It is asked for anew for each connection, since signatures age.
 enum Source {
     Fixed(Box<Request<Bytes>>),
-    #[cfg_attr(
-        not(feature = "achilles"),
-        expect(dead_code, reason = "no other vendor's files want an agent's key")
-    )]
     Signed(Arc<dyn Fn() -> Signing + Send + Sync>),
 }
 
@@ -237,7 +227,6 @@ impl Download {
     }
 
     /// A file whose request is signed anew for each connection.
-    #[cfg(feature = "achilles")]
     pub(crate) fn signed(
         sign: impl Fn() -> Signing + Send + Sync + 'static,
         folder: PathBuf,

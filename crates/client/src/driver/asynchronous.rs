@@ -5,15 +5,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{Agent, Driven, Inbox, RunError};
-use crate::agent::{Command, Dialect, Ending, Input, Moment, NoAnswer};
+use crate::agent::{Command, Dialect, Dice, Ending, Input, Moment, NoAnswer};
 use crate::store::Store;
 use crate::work::Doing;
 use crate::{Runtime, Transport, TransportError};
 
-fn moment(runtime: &impl Runtime) -> Moment {
-    // 52 of the bits are drawn, which is more than any use of them needs.
-    let random = (runtime.random() * (1_u64 << 52) as f64) as u64;
-    Moment { monotonic: runtime.monotonic(), wall: runtime.now(), random }
+/// The runtime's clocks and randomness.
+struct World<'a, R> {
+    runtime: &'a R,
+    dice: Dice,
+}
+
+impl<'a, R: Runtime> World<'a, R> {
+    fn new(runtime: &'a R) -> Self {
+        // 52 of the bits are drawn, which is more than any use of them needs.
+        let seed = (runtime.random() * (1_u64 << 52) as f64) as u64;
+        Self { runtime, dice: Dice::seeded(seed) }
+    }
+
+    /// Asks for randomness anew: after each wait, as the blocking driver does.
+    fn draw(&mut self) {
+        *self = Self::new(self.runtime);
+    }
+
+    fn moment(&mut self) -> Moment {
+        Moment { monotonic: self.runtime.monotonic(), wall: self.runtime.now(), random: self.dice.bits() }
+    }
 }
 
 /// Async work at hand, polled beside whatever the driver waits for.
@@ -82,11 +99,12 @@ impl<D: Dialect> Agent<D> {
         transport: impl Transport,
         runtime: impl Runtime,
     ) -> Result<(), RunError> {
-        let mut driven = self.begin(&mut store, &moment(&runtime))?;
+        let mut world = World::new(&runtime);
+        let mut driven = self.begin(&mut store, &world.moment())?;
         let mut at_hand = AtHand { doing: None, fetching: None, inbox: Arc::clone(&driven.inbox) };
         loop {
             while let Some(input) = driven.inbox.pop() {
-                driven.machine.input(&moment(&runtime), input);
+                driven.machine.input(&world.moment(), input);
             }
             #[cfg(all(feature = "update", feature = "achilles"))]
             if let Some(wanted) = driven.inbox.wanted() {
@@ -97,7 +115,7 @@ impl<D: Dialect> Agent<D> {
                     }
                 }));
             }
-            let input = match driven.machine.next(&moment(&runtime)) {
+            let input = match driven.machine.next(&world.moment()) {
                 Command::Send(request) => {
                     let outcome = at_hand.beside(transport.exchange(request)).await;
                     Input::Answered(
@@ -114,28 +132,28 @@ impl<D: Dialect> Agent<D> {
                 Command::Cancel(run) => {
                     driven.call_off();
                     if at_hand.doing.take_if(|(at_hand, _)| *at_hand == run).is_some() {
-                        driven
-                            .machine
-                            .input(&moment(&runtime), Input::Ended { run, ending: Ending::Canceled });
+                        driven.machine.input(&world.moment(), Input::Ended { run, ending: Ending::Canceled });
                     }
                     continue;
                 }
                 Command::Report(event) => {
-                    driven.tell(&event, &moment(&runtime));
+                    driven.tell(&event, &world.moment());
                     continue;
                 }
                 Command::Wait(Some(until)) => {
                     let wait = until.saturating_sub(runtime.monotonic());
                     at_hand.wait(runtime.sleep(wait)).await;
+                    world.draw();
                     continue;
                 }
                 Command::Wait(None) => {
                     at_hand.wait(std::future::pending()).await;
+                    world.draw();
                     continue;
                 }
                 Command::Stopped(stopped) => return Driven::<D>::outcome(stopped),
             };
-            driven.machine.input(&moment(&runtime), input);
+            driven.machine.input(&world.moment(), input);
         }
     }
 }

@@ -1,12 +1,26 @@
 use super::{Agent, Driven, RunError};
-use crate::agent::{Command, Dialect, Input, Moment, NoAnswer};
+use crate::agent::{Command, Dialect, Dice, Input, Moment, NoAnswer};
 use crate::runtime::{since_start, system_now, system_random};
 use crate::store::Store;
 use crate::{BlockingTransport, TransportError};
 
 /// The system's clocks and randomness.
-fn moment() -> Moment {
-    Moment { monotonic: since_start(), wall: system_now(), random: system_random() }
+struct World(Dice);
+
+impl World {
+    fn new() -> Self {
+        Self(Dice::seeded(system_random()))
+    }
+
+    /// Asks the system for randomness anew. Done after each wait and not at each step, which has it asked once for each
+    /// heartbeat; and not only at the start, since copies of one machine would then draw alike for ever.
+    fn draw(&mut self) {
+        *self = Self::new();
+    }
+
+    fn moment(&mut self) -> Moment {
+        Moment { monotonic: since_start(), wall: system_now(), random: self.0.bits() }
+    }
 }
 
 #[cfg(all(feature = "update", feature = "achilles"))]
@@ -33,16 +47,17 @@ impl<D: Dialect> Agent<D> {
         if let Some(kind) = self.handlers.asynchronous() {
             return Err(RunError::AsyncHandler(kind.to_owned()));
         }
-        let mut driven = self.begin(&mut store, &moment())?;
+        let mut world = World::new();
+        let mut driven = self.begin(&mut store, &world.moment())?;
         loop {
             while let Some(input) = driven.inbox.pop() {
-                driven.machine.input(&moment(), input);
+                driven.machine.input(&world.moment(), input);
             }
             #[cfg(all(feature = "update", feature = "achilles"))]
             if let Some(wanted) = driven.inbox.wanted() {
                 fetch(wanted, transport);
             }
-            let input = match driven.machine.next(&moment()) {
+            let input = match driven.machine.next(&world.moment()) {
                 Command::Send(request) => Input::Answered(
                     transport
                         .exchange(request)
@@ -60,16 +75,17 @@ impl<D: Dialect> Agent<D> {
                     continue;
                 }
                 Command::Report(event) => {
-                    driven.tell(&event, &moment());
+                    driven.tell(&event, &world.moment());
                     continue;
                 }
                 Command::Wait(until) => {
                     driven.inbox.wait(until.map(|until| until.saturating_sub(since_start())));
+                    world.draw();
                     continue;
                 }
                 Command::Stopped(stopped) => return Driven::<D>::outcome(stopped),
             };
-            driven.machine.input(&moment(), input);
+            driven.machine.input(&world.moment(), input);
         }
     }
 }

@@ -95,7 +95,7 @@ impl DiskStore {
         let spool = folder.join(SPOOL);
         make_folder(&spool).map_err(|error| DiskError::Io { path: spool, error })?;
         let path = folder.join("lock");
-        let lock = private_file(&path).and_then(|file| match file.try_lock() {
+        let lock = private_file(&path, false).and_then(|file| match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
@@ -189,7 +189,7 @@ impl DiskStore {
                 }
             }
         }
-        messages.sort_by_key(|(seq, _)| *seq);
+        messages.sort_unstable_by_key(|(seq, _)| *seq);
         Ok(messages)
     }
 
@@ -218,8 +218,7 @@ impl DiskStore {
         let kind = if sealed.is_some() { SEALED } else { PLAIN };
         let body = sealed.as_deref().unwrap_or(body);
         let write = || {
-            let mut file = private_file(fresh)?;
-            file.set_len(0)?;
+            let mut file = private_file(fresh, true)?;
             // Formatted first: a file would take each piece of the head by a call of its own.
             let mut whole = format!("{kind} {serial:020} {}\n", checksum(kind, serial, body)).into_bytes();
             whole.extend_from_slice(body);
@@ -314,10 +313,10 @@ fn make_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Opens a file to be written, for its user only.
-fn private_file(path: &Path) -> io::Result<File> {
+/// Opens a file to be written, from its beginning if `anew`, for its user only.
+fn private_file(path: &Path, anew: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create(true).truncate(anew);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)

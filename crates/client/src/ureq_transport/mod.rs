@@ -1,22 +1,27 @@
+mod tcp;
+
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::{CryptoProvider, KeyProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use ureq::config::Config;
-use ureq::http::Uri;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout, time};
+use ureq::unversioned::transport::{Connector, RustlsConnector};
 
+use self::tcp::{Later, Tcp};
 use crate::{BlockingChunks, BlockingStreamTransport, BlockingTransport, Cause, TransportError};
+
+/// How long a connection is kept between two requests: longer than the usual time between two heartbeats, since a new
+/// one costs a TLS handshake. Whether the server still has it is looked at before it is used.
+const IDLE: Duration = Duration::from_secs(180);
+/// Bytes of each of a connection's buffers. The head of an answer has to fit in.
+const BUFFER: usize = 32 << 10;
 
 /// HTTP/1.1 by ureq while the caller waits, TLS by rustls on ring against the certificates that the system trusts.
 ///
@@ -102,7 +107,7 @@ impl UreqTransportBuilder {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .root_certs(roots)
-            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .unversioned_rustls_crypto_provider(Arc::new(cryptography()))
             .build();
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
@@ -113,10 +118,31 @@ impl UreqTransportBuilder {
             .timeout_global(Some(self.timeout))
             .timeout_connect(Some(self.connect_timeout))
             .user_agent(self.user_agent)
+            .max_idle_age(IDLE)
+            .input_buffer_size(BUFFER)
+            .output_buffer_size(BUFFER)
+            .max_response_header_size(BUFFER)
             .build();
-        let agent =
-            ureq::Agent::with_parts(config, DefaultConnector::default(), AddressesAsTheyAre::default());
+        let connector = Tcp::default().chain(RustlsConnector::default());
+        let agent = ureq::Agent::with_parts(config, connector, Later);
         Ok(UreqTransport { agent, body_limit: self.body_limit, timeout: self.timeout })
+    }
+}
+
+/// rustls's cryptography by ring, without what signs: no vendor's agent shows a certificate of its own.
+fn cryptography() -> CryptoProvider {
+    CryptoProvider { key_provider: &NoKeys, ..ring::default_provider() }
+}
+
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(
+        &self,
+        _: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn rustls::sign::SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("agents show no certificate".to_owned()))
     }
 }
 
@@ -135,34 +161,12 @@ impl UreqTransport {
     }
 }
 
-/// Looks names up as ureq does, and addresses not at all.
-///
-/// ureq asks for the addresses of each request, also of one whose connection is there, and bounds the time of that by
-/// a thread. To read an address takes neither.
-#[derive(Debug, Default)]
-struct AddressesAsTheyAre(DefaultResolver);
-
-impl Resolver for AddressesAsTheyAre {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        mut timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if host.parse::<IpAddr>().is_ok() {
-            timeout.after = time::Duration::NotHappening;
-        }
-        self.0.resolve(uri, config, timeout)
-    }
-}
-
 impl BlockingTransport for UreqTransport {
     type Error = UreqError;
 
     fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, UreqError> {
-        let answer = self.agent.run(request.map(|body| body.to_vec()));
+        let (head, body) = request.into_parts();
+        let answer = self.agent.run(Request::from_parts(head, &*body));
         let (head, body) = answer.map_err(UreqError::exchange)?.into_parts();
         let body = body.into_with_config().limit(self.body_limit).read_to_vec();
         Ok(Response::from_parts(head, Bytes::from(body.map_err(UreqError::exchange)?)))
@@ -183,9 +187,10 @@ impl BlockingStreamTransport for UreqTransport {
         request: Request<Bytes>,
         within: Option<Duration>,
     ) -> Result<Response<UreqBody>, UreqError> {
+        let (head, body) = request.into_parts();
         let request = self
             .agent
-            .configure_request(request.map(|body| body.to_vec()))
+            .configure_request(Request::from_parts(head, &*body))
             .timeout_global(within)
             .timeout_recv_response(Some(self.timeout))
             .timeout_per_read(Some(self.timeout))
@@ -303,5 +308,128 @@ impl TransportError for UreqError {
             Self::Setup(_) => Cause::Unreachable,
             Self::NoAnswer { cause, .. } => *cause,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+    fn request(base: &str, body: &'static str) -> Request<Bytes> {
+        Request::post(format!("{base}/check-in")).body(Bytes::from_static(body.as_bytes())).unwrap()
+    }
+
+    fn transport() -> UreqTransport {
+        UreqTransport::builder().timeout(Duration::from_secs(5)).build().unwrap()
+    }
+
+    /// What comes in one piece.
+    fn piece(mut stream: &TcpStream) -> String {
+        let mut piece = [0; 4096];
+        let length = stream.read(&mut piece).unwrap();
+        String::from_utf8(piece[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn requests_go_over_one_connection_each_in_one_piece() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // A name: the first of its addresses may be one that nobody listens on.
+        let base = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            [(); 3].map(|()| {
+                let piece = piece(&stream);
+                stream.write_all(ANSWER).unwrap();
+                piece
+            })
+        });
+        let transport = transport();
+        for body in ["one", "two", "three"] {
+            assert_eq!(transport.exchange(request(&base, body)).unwrap().body(), "ok");
+        }
+        let pieces = server.join().unwrap();
+        for (piece, body) in pieces.iter().zip(["one", "two", "three"]) {
+            assert!(piece.starts_with("POST /check-in HTTP/1.1\r\n"), "{piece}");
+            assert!(piece.ends_with(&format!("\r\n\r\n{body}")), "{piece}");
+        }
+    }
+
+    #[test]
+    fn a_body_longer_than_what_is_held_back_arrives_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let body: Bytes = (0..=250_u8).cycle().take(300_000).collect();
+        let sent = body.clone();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut all = Vec::new();
+            while !all.ends_with(&sent) {
+                let mut piece = vec![0; 65_536];
+                let length = stream.read(&mut piece).unwrap();
+                assert!(length > 0, "the connection ended after {} bytes", all.len());
+                all.extend_from_slice(&piece[..length]);
+            }
+            stream.write_all(ANSWER).unwrap();
+        });
+        let answer = transport().exchange(Request::post(base).body(body).unwrap()).unwrap();
+        assert_eq!(answer.body(), "ok");
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_connection_that_the_server_has_closed_is_not_used_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let server = thread::spawn(move || {
+            for _ in 0..3 {
+                let (mut stream, _) = listener.accept().unwrap();
+                piece(&stream);
+                stream.write_all(ANSWER).unwrap();
+                drop(stream);
+                closed.send(()).unwrap();
+            }
+        });
+        let transport = transport();
+        for _ in 0..3 {
+            assert_eq!(transport.exchange(request(&base, "x")).unwrap().body(), "ok");
+            is_closed.recv().unwrap();
+        }
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_given_up_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let transport = UreqTransport::builder().timeout(Duration::from_millis(300)).build().unwrap();
+        let began = crate::runtime::since_start();
+        let error = transport.exchange(request(&base, "x")).unwrap_err();
+        let took = crate::runtime::since_start() - began;
+        assert_eq!(
+            (TransportError::cause(&error), error.may_have_arrived()),
+            (Cause::Timeout, true),
+            "{error}"
+        );
+        assert!(took >= Duration::from_millis(295) && took < Duration::from_secs(5), "{took:?}");
+    }
+
+    #[test]
+    fn a_port_that_nobody_listens_on_is_unreachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let error = transport().exchange(request(&base, "x")).unwrap_err();
+        assert_eq!(
+            (TransportError::cause(&error), error.may_have_arrived()),
+            (Cause::Unreachable, false),
+            "{error}"
+        );
     }
 }
