@@ -4,7 +4,9 @@ mod agent;
 mod config;
 mod demo;
 mod operator;
+mod rehearse;
 mod serve;
+mod simulate;
 mod spec;
 mod table;
 mod validate;
@@ -31,6 +33,10 @@ enum Command {
     /// Be an agent of one of the four vendors, which reports its machine and harms nothing.
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    /// Be a whole fleet: load over real sockets on any server that speaks a vendor's protocol, and how it was answered.
+    Simulate(simulate::Simulate),
+    /// Have a whole fleet and a server live through days of faults in seconds, under a virtual clock.
+    Rehearse(rehearse::Rehearse),
     /// Guard OpenAPI documents and JSON Schemas: find what is wrong in one, and what breaks between two.
     #[command(subcommand)]
     Spec(spec::SpecCommand),
@@ -55,6 +61,10 @@ fn main() -> ExitCode {
     if let Command::Validate(validate) = cli.command {
         return validate.run().unwrap_or_else(|error| fail(&error));
     }
+    // Its time is virtual.
+    if let Command::Rehearse(rehearse) = cli.command {
+        return rehearse.run();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -62,10 +72,12 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Agent(agent) => agent.run().await,
+            Command::Simulate(simulate) => simulate.run().await,
             Command::Spec(spec) => Ok(spec.run()),
             Command::Demo(demo) => demo.run().await,
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
             Command::Validate(validate) => validate.run(),
+            Command::Rehearse(rehearse) => Ok(rehearse.run()),
             Command::Operator(command) => command.run().await.map(|()| ExitCode::SUCCESS),
         }
     });

@@ -18,7 +18,7 @@ const NO_TOKEN: &str = "no operator's token: set FLEETWIRE_TOKEN or pass --token
                         its first start";
 
 /// The control API of one server, asked by one operator.
-pub(super) struct Api<T> {
+pub(crate) struct Api<T> {
     /// Without a slash at its end.
     server: String,
     authorization: HeaderValue,
@@ -28,7 +28,7 @@ pub(super) struct Api<T> {
 impl<T: Transport> Api<T> {
     /// # Errors
     /// The address is none, or there is no usable token.
-    pub(super) fn new(server: &str, token: Option<&str>, transport: T) -> Result<Self> {
+    pub(crate) fn new(server: &str, token: Option<&str>, transport: T) -> Result<Self> {
         let server = server.trim_end_matches('/');
         // Not repeated: an address may hold a password.
         let unusable = "the server's address must be one such as http://127.0.0.1:8787; see --server";
@@ -59,7 +59,7 @@ impl<T: Transport> Api<T> {
     }
 
     /// Has something done. `()` is sent as no body.
-    pub(super) async fn send(&self, method: Method, path: &[&str], body: &impl Serialize) -> Result<Value> {
+    pub(crate) async fn send(&self, method: Method, path: &[&str], body: &impl Serialize) -> Result<Value> {
         let body = match serde_json::to_value(body)? {
             Value::Null => Bytes::new(),
             body => body.to_string().into(),

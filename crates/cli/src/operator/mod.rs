@@ -26,7 +26,7 @@ use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use api::Api;
+pub(crate) use api::Api;
 use batches::BatchesCommand;
 use events::EventsCommand;
 use files::{BinariesCommand, ModelsCommand, ReleasesCommand, Upload};
@@ -751,7 +751,7 @@ fn works(list: WorkList) -> String {
             or_dash(work.agent.vendor.as_deref()),
             work.agent.id.as_deref().unwrap_or(&number),
             &work.kind,
-            &work.state,
+            &state_of(&work),
             &work.priority.to_string(),
             &work.created_at,
         ]);
@@ -761,6 +761,16 @@ fn works(list: WorkList) -> String {
         text.push_str(&format!("There are more: --before {next}\n"));
     }
     text
+}
+
+/// The state, with the exit code where that says otherwise: to Achilles a task that was reported on is completed,
+/// whatever came of it.
+fn state_of(work: &WorkBody) -> String {
+    let code = work.result.as_ref().and_then(|result| result.get("exit_code")).and_then(Value::as_i64);
+    match code {
+        Some(code) if code != 0 => format!("{}, exit code {code}", work.state),
+        _ => work.state.clone(),
+    }
 }
 
 fn piece_of_work(work: &WorkBody) -> String {
@@ -776,7 +786,7 @@ fn piece_of_work(work: &WorkBody) -> String {
         ("agent", &agent),
         ("type", &work.kind),
         ("payload", &Value::Object(work.payload.clone()).to_string()),
-        ("state", &work.state),
+        ("state", &state_of(work)),
         ("execution", &format!("{} of at most {executions}", work.execution_number)),
         ("priority", &work.priority.to_string()),
         ("not before", or_dash(work.not_before.as_deref())),
