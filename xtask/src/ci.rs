@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bans, cargo, cargo::Cargo, check, guide, licences, oracles, package, snapshots, validator};
+use crate::{
+    bans, bench, cargo, cargo::Cargo, check, guide, licences, oracles, package, snapshots, validator,
+};
 
 /// What stands in place of step names to ask for both tiers.
 const FULL: &str = "full";
@@ -158,6 +160,12 @@ const STEPS: &[Step] = &[
         tier: Tier::First,
         what: "the demo of the README runs to its end",
         action: Action::Commands(&[Cargo::new(&["run", "--release", "--", "demo", "--once"])]),
+    },
+    Step {
+        name: "instructions",
+        tier: Tier::First,
+        what: "no step of a request costs more instructions than committed",
+        action: Action::Check(bench::instructions::step),
     },
     Step {
         name: "properties",

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its terminal")]
 
 mod bans;
+mod bench;
 mod cargo;
 mod check;
 mod ci;
@@ -29,6 +30,9 @@ struct Cli {
 enum Command {
     /// Run the checks that every change must pass.
     Ci(ci::Args),
+    /// Measure what requests cost: processor time beside a bare hyper server, instructions, and curves over the number of
+    /// known agents.
+    Bench(bench::Args),
     /// Write the generated documents: OpenAPI, JSON Schema, the rules, the README's table of operations.
     Generate(check::GenerateArgs),
     /// Reconcile the source, committed and generated documents, and write nothing: exits with 0 when they
@@ -41,6 +45,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ci(args) => ci::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => check::generate(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(args),
         Command::Baseline(args) => check::baseline(args).map(|()| ExitCode::SUCCESS),

@@ -1,0 +1,223 @@
+//! One row: rounds of both servers in turns, then latencies at a constant rate.
+
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use fleetwire_server::SystemClock;
+use fleetwire_server_core::Clock;
+use fleetwire_sim::load::engine::{
+    self, Answer, Due, Failure, Observer, Pacing, Plan, Request, Run, Snapshot, Source, Target, cpu,
+};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use crate::Arguments;
+use crate::fleet::Fleet;
+use crate::rows::{COUNTER, Row};
+use crate::server::{Server, Variant};
+
+/// How much of the highest rate is sent while latencies are measured.
+const SHARE: f64 = 0.5;
+
+/// Goes up over all rounds, so that no request is sent twice that must not be.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// Requests that are ready, sent in scattered order.
+pub(crate) struct Ready {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Where digits are within each request that every sending has others for.
+    digits: Option<Vec<Range<usize>>>,
+    at: usize,
+    step: usize,
+    /// How many are sent at the most.
+    left: u64,
+    sent: u64,
+    waits: bool,
+    pub(crate) refused: Option<String>,
+}
+
+impl Ready {
+    pub(crate) fn new(server: &Server, requests: &[http::Request<Bytes>]) -> Self {
+        let target =
+            Target { address: server.address, authority: server.address.to_string(), prefix: String::new() };
+        let (mut bytes, mut ends, mut digits) = (Vec::new(), Vec::new(), Vec::new());
+        for request in requests {
+            let start = bytes.len();
+            target.write(request, true, &mut bytes);
+            let written = &bytes[start..];
+            let found = written.windows(COUNTER.len()).position(|window| window == COUNTER.as_bytes());
+            digits.extend(found.map(|at| at..at + COUNTER.len()));
+            ends.push(bytes.len());
+        }
+        let digits = (digits.len() == ends.len()).then_some(digits);
+        // A prime that no number of agents is a multiple of, so that neighbours are not asked one after another.
+        Self { bytes, ends, digits, at: 0, step: 7919, left: u64::MAX, sent: 0, waits: false, refused: None }
+    }
+
+    /// The same, each request once.
+    pub(crate) fn once(mut self) -> Self {
+        (self.left, self.step) = (self.ends.len() as u64, 1);
+        self
+    }
+
+    /// The same, and nothing more until the run is ended.
+    pub(crate) fn then_wait(mut self) -> Self {
+        self.waits = true;
+        self
+    }
+}
+
+impl Source for Ready {
+    fn kinds(&self) -> usize {
+        1
+    }
+
+    fn due(&mut self, _now: Duration) -> Due {
+        match self.left {
+            0 if self.waits => Due::At(Duration::MAX),
+            0 => Due::Idle,
+            _ => Due::Now,
+        }
+    }
+
+    fn write(&mut self, _now: Duration, into: &mut Vec<u8>) -> Request {
+        self.left -= 1;
+        self.sent += 1;
+        self.at = (self.at + self.step) % self.ends.len();
+        let start = if self.at == 0 { 0 } else { self.ends[self.at - 1] };
+        into.extend_from_slice(&self.bytes[start..self.ends[self.at]]);
+        if let Some(digits) = &self.digits {
+            let mut number = COUNT.fetch_add(1, Ordering::Relaxed);
+            for digit in into[digits[self.at].clone()].iter_mut().rev() {
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+            }
+        }
+        Request { kind: 0, ticket: 0 }
+    }
+
+    fn answered(&mut self, _request: Request, _now: Duration, outcome: Result<Answer<'_>, Failure>) {
+        let wrong = match outcome {
+            Ok(answer) if (200..300).contains(&answer.status) => return,
+            Ok(answer) => format!("{}: {}", answer.status, String::from_utf8_lossy(answer.body)),
+            Err(failure) => failure.to_string(),
+        };
+        self.refused.get_or_insert(wrong);
+    }
+}
+
+/// Reads a server's CPU time at both ends of the window.
+struct Watch {
+    pid: u32,
+    begin: Option<cpu::Usage>,
+    used: Option<Duration>,
+}
+
+impl Observer for Watch {
+    fn begin(&mut self) {
+        self.begin = cpu::Usage::of(self.pid).ok();
+    }
+
+    fn second(&mut self, _: &Snapshot<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn end(&mut self) {
+        let end = cpu::Usage::of(self.pid).ok();
+        self.used = self.begin.as_ref().zip(end).map(|(begin, end)| end.since(begin));
+    }
+}
+
+/// One round of one server.
+pub(crate) struct Round {
+    /// Of the server, per request, in microseconds.
+    pub(crate) micros: f64,
+    pub(crate) run: Run,
+    /// Requests that were sent, those of the warm-up too.
+    all: u64,
+}
+
+pub(crate) fn round(server: &Server, plan: &Plan, ready: Ready) -> Result<Round> {
+    let mut watch = Watch { pid: server.pid(), begin: None, used: None };
+    let (run, ready) = engine::run(plan, ready, &mut watch)?;
+    if let Some(refused) = &ready.refused {
+        bail!("not every request was answered well: {refused}");
+    }
+    let used = watch.used.context("the server's time in /proc cannot be read")?;
+    if run.sent == 0 {
+        bail!("nothing was sent");
+    }
+    Ok(Round { micros: used.as_secs_f64() * 1e6 / run.sent as f64, run, all: ready.sent })
+}
+
+/// All of a row, as JSON.
+pub(crate) fn row(
+    row: &Row,
+    fleet: &Fleet,
+    bare: &Server,
+    folder: &Path,
+    duration: Duration,
+    arguments: &Arguments,
+    bar: &ProgressBar,
+) -> Result<Value> {
+    let place = folder.join("server");
+    fleet.copy(&place)?;
+    let ours = Server::ours(arguments.core, &place, row.variant)?;
+    let plan = |server: &Server, pacing| Plan {
+        warm_up: duration / 3,
+        ..Plan::new(server.address, row.clients, pacing, duration)
+    };
+    // Made anew for each round, since some carry their time.
+    let ready = |server: &Server| {
+        Ok::<_, anyhow::Error>(Ready::new(server, &(row.requests)(fleet, SystemClock.now())?))
+    };
+    // Whoever has not been seen before costs more than whoever has.
+    let mut answered: u64 = 0;
+    let first =
+        Plan { duration: Duration::from_secs(120), warm_up: Duration::ZERO, ..plan(&ours, Pacing::Closed) };
+    answered += round(&ours, &first, ready(&ours)?.once())?.all;
+    bar.inc(1);
+
+    let mut rounds = Vec::new();
+    let mut own = Vec::new();
+    let mut best: f64 = 0.0;
+    for _ in 0..arguments.rounds.max(1) {
+        let least = round(bare, &plan(bare, Pacing::Closed), ready(bare)?)?;
+        let full = round(&ours, &plan(&ours, Pacing::Closed), ready(&ours)?)?;
+        answered += full.all;
+        best = best.max(full.run.rate());
+        own.push(full.run.cpu_per_request().unwrap_or_default().as_secs_f64() * 1e6);
+        rounds.push(json!({
+            "bare_us": least.micros, "ours_us": full.micros,
+            "bare_rate": least.run.rate(), "ours_rate": full.run.rate(),
+        }));
+        bar.inc(1);
+    }
+    let steady = Plan { exact: true, ..plan(&ours, Pacing::Rate(best * SHARE)) };
+    let steady = round(&ours, &steady, ready(&ours)?)?;
+    answered += steady.all;
+    let steady = steady.run;
+    let counts = steady.tally.total();
+    let micros = |share| counts.latency.quantile(share).as_micros();
+    bar.inc(1);
+
+    let committed = ours.stop()?;
+    std::fs::remove_dir_all(&place)?;
+    let batch = (row.variant == Variant::Committed)
+        .then(|| committed.map(|(groups, _)| answered as f64 / groups.max(1) as f64))
+        .flatten();
+    Ok(json!({
+        "row": row.name, "operation": row.operation, "variant": row.variant.name(), "clients": row.clients,
+        "known": fleet.acusight.len(), "rounds": rounds, "generator_us": own,
+        "latency": {
+            "rate": best * SHARE, "p50_us": micros(0.5), "p99_us": micros(0.99), "p999_us": micros(0.999),
+            "answers": counts.answers(), "behind_us": steady.behind.as_micros(),
+        },
+        "mean_batch": batch,
+    }))
+}
