@@ -208,6 +208,9 @@ pub fn decode<'a, E: Endpoint>(
 /// Whether the body is JSON by its content type; a missing one is read as JSON.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    if value == JSON {
+        return true;
+    }
     let Ok(value) = value.to_str() else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.is_empty()

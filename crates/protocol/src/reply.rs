@@ -1,6 +1,7 @@
+use std::cell::Cell;
 use std::marker::PhantomData;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -66,10 +67,34 @@ pub(crate) fn json<T: Serialize>(
     status: StatusCode,
     value: &T,
 ) -> Result<Response<Bytes>, serde_json::Error> {
-    let mut response = Response::new(Bytes::from(serde_json::to_vec(value)?));
+    let mut response = Response::new(pooled(value)?);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(codec::JSON));
     Ok(response)
+}
+
+/// Bytes that a pool holds from which answers are cut.
+const POOL: usize = 4096;
+
+thread_local! {
+    /// Answers are cut from it one after the other, and it is used anew once they are all sent: most need no memory
+    /// of their own.
+    static ANSWERS: Cell<BytesMut> = Cell::default();
+}
+
+/// Writes JSON into memory that earlier answers have left.
+fn pooled<T: Serialize>(value: &T) -> Result<Bytes, serde_json::Error> {
+    let mut pool = ANSWERS.take();
+    if pool.capacity() < POOL / 8 {
+        pool.reserve(POOL);
+    }
+    let written = serde_json::to_writer((&mut pool).writer(), value);
+    let answer = pool.split().freeze();
+    // A large one is not to be kept for what is left behind it.
+    if answer.len() <= POOL {
+        ANSWERS.set(pool);
+    }
+    written.map(|()| answer)
 }
 
 const fn status(code: u16) -> StatusCode {

@@ -67,9 +67,9 @@ impl<S: Store> Core<S> {
             })
             .collect();
         for record in self.registry.all() {
-            let agent = record.agent();
-            if agent.vendor == crate::domain::Vendor::Achilles
-                && let Some(no) = signers.number_given(given_key(&agent))
+            let is_achilles = record.look(|row| row.vendor == crate::domain::Vendor::Achilles);
+            if is_achilles
+                && let Some(no) = signers.number_given(given_key(&record.agent()))
                 && let Some(view) = views.iter_mut().find(|view| view.no == no)
             {
                 view.agents += 1;

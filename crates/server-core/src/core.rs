@@ -1,5 +1,7 @@
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,24 +9,28 @@ use fleetwire_protocol::Fault;
 use fleetwire_validation::{Context, HouseRules};
 
 use crate::domain::{
-    Agent, BatchLimits, Credential, Delivery, HandedOver, HostLimits, Kind, No, Swept, Vendor, Work,
+    BatchLimits, Credential, Delivery, HandedOver, HostLimits, Kind, No, Swept, Vendor, Work,
 };
 use crate::enrolling::Rivals;
 use crate::events::NewEvent;
 use crate::keys::{Digest, Foundation, Presigner, Rotations, Signers, mint};
 use crate::lease::Sampling;
-use crate::lease::{Cadence, Downtime, Lease, Liveness, Report, liveness};
+use crate::lease::{Cadence, Downtime, Lease, Liveness, PackedReport, liveness};
+use crate::packed::AgentLook;
 use crate::rate::Rate;
 use crate::registry::{AgentRecord, Registry};
 use crate::sightings::{Host, Suspicion};
-use crate::store::{Outcome, Store, StoreError};
+use crate::store::{Outcome, RestoredAgent, Store, StoreError, Taker};
 use crate::{Clock, Entropy, dialect};
 
 /// Pieces of work, or batches, that one sweep moves at most: more would keep other writers waiting.
 const SWEEP: u32 = 256;
 
-/// Reports that one flush keeps at most: of a whole fleet that is new, the rest have their turn with a later one.
-const KEPT_AT_ONCE: usize = 10_000;
+/// Leases that are written in one transaction: more would keep other writers waiting, and take memory for a copy.
+const WRITTEN_AT_ONCE: usize = 20_000;
+
+/// Reports that are kept with them at most: of a whole fleet that is new, the rest have their turn with a later flush.
+const KEPT_AT_ONCE: usize = 2_000;
 
 /// How long an offered key waits to be used before that is told.
 const KEY_UNUSED_AFTER: chrono::Duration = chrono::Duration::seconds(300);
@@ -115,6 +121,16 @@ pub struct KeyScope {
     pub agent: Option<No>,
 }
 
+/// A key as it was presented, and what it is good for.
+struct Presented {
+    digest: Digest,
+    credential: Credential,
+    /// The agent that it is bound to, if that is at hand.
+    record: Option<AgentRecord>,
+    /// Whether the store had to be asked, which takes time.
+    was_asked: bool,
+}
+
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -131,7 +147,7 @@ pub enum StartError {
 pub struct Core<S> {
     pub(crate) store: S,
     pub(crate) config: Config,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) rivals: Rivals,
     pub(crate) rotations: Rotations,
     pub(crate) presigner: Presigner,
@@ -164,14 +180,9 @@ impl<S: Store> Core<S> {
         let signers = Signers::new(store.signing_keys().await?).ok_or(StartError::SigningSeed)?;
 
         let restored = store.restore().await?;
-        let registry = Registry::default();
-        for (agent, lease) in restored.agents {
-            let (last_seen, report) = match lease {
-                Some(row) => (Some(row.last_seen), row.report),
-                None => (None, None),
-            };
-            let online = restored.online.contains(&agent.no);
-            registry.put_with(agent, || Lease::restore(last_seen, report, online));
+        let registry = Arc::<Registry>::default();
+        if let Some(numbers) = restored.numbers {
+            restore_agents(&store, &registry, numbers).await?;
         }
         restored.offers.into_iter().for_each(|offer| registry.offered(offer));
         let now = clock.now();
@@ -219,41 +230,58 @@ impl<S: Store> Core<S> {
     /// Writes what waits to be written. What nobody has told of is looked for too if `all` is to be written, and
     /// that the server is up, even if nothing waits.
     async fn write_behind(&self, all: bool) -> Result<usize, StoreError> {
-        let renewed = self.registry.take_renewed();
-        let mut rows = Vec::with_capacity(renewed.len());
+        let mut renewed = self.registry.take_renewed();
+        let mut count = 0;
+        loop {
+            let part = renewed.split_off(renewed.len().saturating_sub(WRITTEN_AT_ONCE));
+            let is_last = renewed.is_empty();
+            match self.write_part(&part, all && is_last).await {
+                Ok(written) => count += written,
+                Err(error) => {
+                    let again = part.into_iter().filter(|record| record.lease().retake());
+                    // Those that were not reached are marked still.
+                    again.chain(renewed).for_each(|record| self.registry.renewed(record));
+                    return Err(error);
+                }
+            }
+            if is_last {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Writes leases and the events that wait, and if `says_up` that the server is up, and who has fallen silent. Returns
+    /// how many leases; they are to be marked again if it fails.
+    async fn write_part(&self, part: &[AgentRecord], says_up: bool) -> Result<usize, StoreError> {
+        let mut rows = Vec::with_capacity(part.len());
         let mut kept = Vec::new();
-        for record in &renewed {
-            if let Some(mut row) = record.lease.take(record.agent().no) {
+        for record in part {
+            if let Some(mut row) = record.lease().take(record.no()) {
                 if kept.len() < KEPT_AT_ONCE {
-                    row.place = record.lease.take_turn(&row, &self.config.sampling);
+                    row.place = record.lease().take_turn(&row, &self.config.sampling);
                 }
                 if row.place.is_some() {
-                    kept.push(Arc::clone(record));
+                    kept.push(record.clone());
                 }
                 rows.push(row);
             }
-            if let Some(gap) = record.lease.turn_online() {
+            if let Some(gap) = record.turn_online() {
                 self.registry.note(NewEvent::online(&record.agent(), &gap));
             }
         }
-        if all {
+        if says_up {
             self.note_silence();
             self.note_unused_keys();
         }
         let events = self.registry.take_noted();
-        if !all && rows.is_empty() && events.is_empty() {
+        if !says_up && rows.is_empty() && events.is_empty() {
             return Ok(0);
         }
         let count = rows.len();
         let outcome = self.store.flush(rows, events.clone(), self.now()).await;
         if outcome.is_err() {
             self.registry.put_noted_back(events);
-            kept.iter().for_each(|record| record.lease.give_turn_back());
-            for record in renewed {
-                if record.lease.retake() {
-                    self.registry.renewed(record);
-                }
-            }
+            kept.iter().for_each(|record| record.lease().give_turn_back());
         }
         outcome.map(|()| count)
     }
@@ -286,9 +314,9 @@ impl<S: Store> Core<S> {
         let least = patience.into_iter().min().and_then(|least| chrono::Duration::from_std(least).ok());
         let Some(before) = least.and_then(|least| now.checked_sub_signed(least)) else { return };
         for record in self.registry.silent_since(before) {
-            let Some(last_seen) = record.lease.last_seen() else { continue };
+            let Some(last_seen) = record.lease().last_seen() else { continue };
             if self.liveness(&record) == Liveness::Offline
-                && let Some(last) = record.lease.turn_offline(last_seen)
+                && let Some(last) = record.lease().turn_offline(last_seen)
             {
                 self.registry.note(NewEvent::offline(&record.agent(), last_seen, last.as_ref(), now));
             }
@@ -359,16 +387,17 @@ impl<S: Store> Core<S> {
 
     /// Whether an agent reports in time.
     pub(crate) fn liveness(&self, record: &AgentRecord) -> Liveness {
-        let cadence = self.config.cadence(record.agent().vendor);
-        liveness(self.now(), record.lease.last_seen(), cadence, self.downtime)
+        let cadence = self.config.cadence(record.look(|row| row.vendor));
+        let lease = record.lease();
+        liveness(self.now(), lease.last_seen(), cadence, self.downtime, lease.is_online())
     }
 
     /// Notes the host that an agent reports from, and whether two seem to take turns.
     pub(crate) fn sight(&self, record: &AgentRecord, host: &Host<'_>) {
         let now = self.now();
-        let agent = record.agent();
-        let alive_for = self.config.cadence(agent.vendor).offline_after;
-        if let Some(suspicion) = record.sightings.note(host, now, alive_for) {
+        let alive_for = self.config.cadence(record.look(|row| row.vendor)).offline_after;
+        if let Some(suspicion) = record.sight(host, now, alive_for) {
+            let agent = record.agent();
             let Suspicion { newer, older } = &suspicion;
             tracing::warn!(vendor = %agent.vendor, agent = agent.id, %newer, %older, "two hosts report as one agent");
             self.registry.note(NewEvent::clone_suspected(&agent, &suspicion, now));
@@ -376,22 +405,18 @@ impl<S: Store> Core<S> {
     }
 
     /// Renews a lease.
-    pub(crate) fn renew(&self, record: &Arc<AgentRecord>, report: Report) {
-        if record.lease.renew(self.now(), report) {
-            self.registry.renewed(Arc::clone(record));
+    pub(crate) fn renew(&self, record: &AgentRecord, report: impl Into<PackedReport>) {
+        if record.lease().renew(self.now(), report) {
+            self.registry.renewed(record.clone());
         }
     }
 
     /// Finds what a key is good for.
-    pub(crate) async fn credential(
-        &self,
-        vendor: Vendor,
-        secret: &str,
-    ) -> Result<(Digest, Credential), Fault> {
+    async fn credential(&self, vendor: Vendor, secret: &str) -> Result<Presented, Fault> {
         let digest = Digest::of(secret);
-        let credential = match self.registry.key(&digest) {
-            Some(credential) => credential,
-            None => self.ask_for_key(digest).await?,
+        let (credential, record, was_asked) = match self.registry.known_key(&digest) {
+            Some((credential, record)) => (credential, record, false),
+            None => (self.ask_for_key(digest).await?, None, true),
         };
         if credential.vendor != vendor {
             return Err(Fault::Unauthenticated);
@@ -401,7 +426,7 @@ impl<S: Store> Core<S> {
             let metered = self.registry.meter(&digest, self.now(), rate);
             metered.map_err(|retry_after| Fault::Limited { retry_after })?;
         }
-        Ok((digest, credential))
+        Ok(Presented { digest, credential, record, was_asked })
     }
 
     /// What the store says that a key is good for.
@@ -418,18 +443,19 @@ impl<S: Store> Core<S> {
         &self,
         vendor: Vendor,
         secret: &str,
-        plausible: impl FnOnce(&Agent) -> bool,
-    ) -> Result<Arc<AgentRecord>, Fault> {
-        let (digest, credential) = self.credential(vendor, secret).await?;
-        let no = credential.agent.ok_or(Fault::Unauthenticated)?;
-        self.accept(digest, credential, no, plausible).await
+        plausible: impl FnOnce(&AgentLook<'_>) -> bool,
+    ) -> Result<AgentRecord, Fault> {
+        let presented = self.credential(vendor, secret).await?;
+        let no = presented.credential.agent.ok_or(Fault::Unauthenticated)?;
+        self.accept(presented, no, plausible).await
     }
 
     /// Finds what a key is good for, in the dialects whose keys need not belong to one agent.
     pub(crate) async fn scope(&self, vendor: Vendor, secret: &str) -> Result<KeyScope, Fault> {
-        let (digest, credential) = self.credential(vendor, secret).await?;
+        let presented = self.credential(vendor, secret).await?;
+        let credential = presented.credential;
         if let Some(no) = credential.agent {
-            self.accept(digest, credential, no, |_| true).await?;
+            self.accept(presented, no, |_| true).await?;
         }
         Ok(KeyScope { tenant: credential.tenant, agent: credential.agent })
     }
@@ -437,23 +463,26 @@ impl<S: Store> Core<S> {
     /// Takes the key of an agent. Its first use ends its siblings.
     async fn accept(
         &self,
-        digest: Digest,
-        credential: Credential,
+        presented: Presented,
         no: No,
-        plausible: impl FnOnce(&Agent) -> bool,
-    ) -> Result<Arc<AgentRecord>, Fault> {
-        let record = self.record(no).await?.ok_or(Fault::Unauthenticated)?;
-        let agent = record.agent();
-        if agent.disabled || !plausible(&agent) {
+        plausible: impl FnOnce(&AgentLook<'_>) -> bool,
+    ) -> Result<AgentRecord, Fault> {
+        let Presented { digest, credential, record, was_asked } = presented;
+        let (record, was_asked) = match record.or_else(|| self.registry.agent(no)) {
+            Some(record) => (record, was_asked),
+            None => (self.record(no).await?.ok_or(Fault::Unauthenticated)?, true),
+        };
+        let (is_plausible, activated) = record.look(|row| (!row.disabled && plausible(row), row.activated));
+        if !is_plausible {
             return Err(Fault::Unauthenticated);
         }
-        if credential.candidate || !agent.activated {
+        if credential.candidate || !activated {
             self.settle(digest, no).await?;
-        } else if self.registry.key(&digest).is_none() {
+        } else if was_asked && self.registry.key(&digest).is_none() {
             // A sibling has been settled on since the store was asked about this key, and may have ended it.
             self.ask_for_key(digest).await?;
         }
-        record.lease.hear(self.now());
+        record.hear(self.now());
         Ok(record)
     }
 
@@ -475,7 +504,7 @@ impl<S: Store> Core<S> {
     }
 
     /// An agent by its number.
-    pub(crate) async fn record(&self, no: No) -> Result<Option<Arc<AgentRecord>>, Fault> {
+    pub(crate) async fn record(&self, no: No) -> Result<Option<AgentRecord>, Fault> {
         if let Some(record) = self.registry.agent(no) {
             return Ok(Some(record));
         }
@@ -490,7 +519,7 @@ impl<S: Store> Core<S> {
         vendor: Vendor,
         kind: Kind,
         id: &str,
-    ) -> Result<Option<Arc<AgentRecord>>, Fault> {
+    ) -> Result<Option<AgentRecord>, Fault> {
         if let Some(record) = self.registry.named(tenant, vendor, kind, id) {
             return Ok(Some(record));
         }
@@ -500,10 +529,10 @@ impl<S: Store> Core<S> {
 
     /// Hands open work to an agent; asks the store only if there may be some.
     pub(crate) async fn deliver(&self, record: &AgentRecord, delivery: Delivery) -> Result<Vec<Work>, Fault> {
-        if !record.lease.has_work(self.now()) {
+        if !record.lease().has_work(self.now()) {
             return Ok(Vec::new());
         }
-        let no = record.agent().no;
+        let no = record.no();
         let call = || self.store.deliver(no, delivery, self.now());
         Ok(self.handing_over(record, call, |handed_over| handed_over).await?.work)
     }
@@ -516,16 +545,16 @@ impl<S: Store> Core<S> {
         handed_over: impl FnOnce(&T) -> &HandedOver,
     ) -> Result<T, Fault> {
         // Cleared first: work queued during the call sets the mark again after its commit.
-        record.lease.expect_no_work();
+        record.lease().expect_no_work();
         let outcome = call().await;
         match outcome.as_ref().map(handed_over) {
             // What was handed over may have to be handed over again, and nobody knows what is behind it.
             Ok(handed_over) if handed_over.work.is_empty() => {
                 if let Some(due) = handed_over.due {
-                    record.lease.expect_work(Some(due));
+                    record.lease().expect_work(Some(due));
                 }
             }
-            Ok(_) | Err(_) => record.lease.expect_work(None),
+            Ok(_) | Err(_) => record.lease().expect_work(None),
         }
         outcome.map_err(internal)
     }
@@ -555,17 +584,15 @@ impl<S: Store> Core<S> {
         let Some(before) = before.filter(|before| self.started < *before) else { return Ok(0) };
         let lost = self.registry.lost_since(vendor, before, SWEEP as usize);
         // Before the call: who is heard during it is looked at again.
-        let lost: Vec<_> = lost.into_iter().filter(|record| record.lease.give_up(true)).collect();
+        let lost: Vec<_> = lost.into_iter().filter(|record| record.lease().give_up(true)).collect();
         if lost.is_empty() {
             return Ok(0);
         }
-        let agents = lost.iter().map(|record| record.agent().no).collect();
+        let agents = lost.iter().map(AgentRecord::no).collect();
         match self.store.give_up_work(agents, now).await {
             Ok(swept) => Ok(self.expect_work_of(swept)),
             Err(error) => {
-                lost.iter().for_each(|record| {
-                    record.lease.give_up(false);
-                });
+                lost.iter().for_each(AgentRecord::is_not_given_up);
                 Err(error)
             }
         }
@@ -575,10 +602,45 @@ impl<S: Store> Core<S> {
     fn expect_work_of(&self, swept: Swept) -> u32 {
         for no in swept.agents {
             if let Some(record) = self.registry.agent(no) {
-                record.lease.expect_work(None);
+                record.lease().expect_work(None);
             }
         }
         swept.moved
+    }
+}
+
+/// Takes every agent from a store, by two ways at once.
+async fn restore_agents(
+    store: &impl Store,
+    registry: &Arc<Registry>,
+    numbers: (No, No),
+) -> Result<(), StoreError> {
+    let taker = || -> Taker {
+        let registry = Arc::clone(registry);
+        Box::new(move |RestoredAgent { agent, lease, online, works }| {
+            let (last_seen, report) = lease.map(|row| (row.last_seen, row.report)).unzip();
+            registry.put_with(agent, || Lease::restore(last_seen, report.flatten(), online, works));
+        })
+    };
+    let (first, last) = numbers;
+    let half = first.midpoint(last);
+    let mut one = pin!(store.restore_agents(first..=half, taker()));
+    let mut other = pin!(store.restore_agents(half.saturating_add(1)..=last, taker()));
+    let mut taken = None;
+    poll_fn(|context| {
+        // Asked before the first is waited for.
+        if taken.is_none()
+            && let Poll::Ready(outcome) = other.as_mut().poll(context)
+        {
+            taken = Some(outcome);
+        }
+        Poll::Ready(())
+    })
+    .await;
+    one.as_mut().await?;
+    match taken {
+        Some(outcome) => outcome,
+        None => other.await,
     }
 }
 

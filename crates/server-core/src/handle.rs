@@ -3,6 +3,7 @@ use std::future::Future;
 use fleetwire_protocol::{Auth, Call, Endpoint, Fault, Reply};
 use fleetwire_validation::{Checked, Context, Validate, check};
 use http::HeaderMap;
+use http::uri::Authority;
 
 /// Says who a caller is.
 pub trait Identify<A: Auth>: Send + Sync {
@@ -31,7 +32,7 @@ pub struct Origin<'a> {
     pub public_url: Option<&'a str>,
     /// `http` or `https`, as the connection was.
     pub scheme: &'a str,
-    /// Host and port that the caller named.
+    /// Host and port that the caller named, whatever that is.
     pub host: &'a str,
     /// The path under which the vendor is mounted, without its base path; empty at the root.
     pub mount: &'a str,
@@ -43,8 +44,14 @@ impl Origin<'_> {
     pub fn url(&self) -> String {
         match self.public_url {
             Some(url) => format!("{url}{}", self.mount),
-            None => format!("{}://{}{}", self.scheme, self.host, self.mount),
+            None => format!("{}://{}{}", self.scheme, self.named_host(), self.mount),
         }
+    }
+
+    /// The host, if it can stand in an address. Only who is told an address pays for the look.
+    fn named_host(&self) -> &str {
+        let is_good = !self.host.contains('@') && self.host.parse::<Authority>().is_ok();
+        if is_good { self.host } else { "localhost" }
     }
 
     /// The server's own address, outside every mount, without a slash at its end.

@@ -7,13 +7,13 @@
 //!
 //! let cadence = Cadence::default_of(Vendor::Acusight);
 //! let seen = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1);
-//! let after = |seconds| liveness(seen + TimeDelta::seconds(seconds), Some(seen), &cadence, None);
+//! let after = |seconds| liveness(seen + TimeDelta::seconds(seconds), Some(seen), &cadence, None, false);
 //! assert_eq!(after(30), Liveness::Online);
 //! assert_eq!(after(3600), Liveness::Offline);
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use chrono::{DateTime, TimeZone, Utc};
 
 use crate::domain::{No, Vendor};
 use crate::events::Gap;
+pub use crate::packed::PackedReport;
 
 /// The latest that an agent has said of itself and that changes all the time.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -94,7 +95,7 @@ pub struct LeaseRow {
     /// When it last checked in.
     pub last_seen: DateTime<Utc>,
     /// What it last said.
-    pub report: Option<Report>,
+    pub report: Option<PackedReport>,
     /// The place in the agent's history where the report is kept as well, if it is its turn.
     pub place: Option<u32>,
 }
@@ -182,13 +183,15 @@ pub struct Downtime {
 ///
 /// An agent is not to blame for the server's absence: one that was alive when the server went down is given
 /// one whole interval after its return before it is called offline. One that had been silent for too long
-/// already stays offline.
+/// already stays offline. Who is `told_online`, being online in the journal, was alive however long it was not seen:
+/// it had no whole interval yet since an earlier absence.
 #[must_use]
 pub fn liveness(
     now: DateTime<Utc>,
     last_seen: Option<DateTime<Utc>>,
     cadence: &Cadence,
     downtime: Option<Downtime>,
+    told_online: bool,
 ) -> Liveness {
     let Some(last_seen) = last_seen else { return Liveness::Never };
     // A clock that steps back must not make anybody late.
@@ -196,7 +199,7 @@ pub fn liveness(
     if let Some(downtime) = downtime.filter(|downtime| last_seen < downtime.to) {
         let before = (downtime.from - last_seen).to_std().unwrap_or_default();
         let after = since(downtime.to);
-        if before < cadence.offline_after && after < cadence.interval + cadence.grace {
+        if (told_online || before < cadence.offline_after) && after < cadence.interval + cadence.grace {
             let silence = before + after;
             return match cadence.judge(silence) {
                 Liveness::Offline => Liveness::Delayed,
@@ -212,36 +215,46 @@ fn time(millis: i64) -> Option<DateTime<Utc>> {
     if millis == 0 { None } else { Utc.timestamp_millis_opt(millis).single() }
 }
 
-/// The lease of one agent.
+/// A time as a lease holds those that need no more than seconds: since 1970, and not the first and the last of them.
+pub(crate) fn seconds(time: DateTime<Utc>) -> u32 {
+    u32::try_from(time.timestamp().max(1)).unwrap_or(u32::MAX).min(u32::MAX - 1)
+}
+
+/// The lease of one agent. There may be a million of them, so that its figures are as short as they can be.
 #[derive(Debug)]
 pub struct Lease {
     /// Milliseconds since 1970; 0 means never.
     last_seen: AtomicI64,
+    /// From when on there may be work to be handed over, in [`seconds`]; 0 is always, `u32::MAX` never.
+    work_due: AtomicU32,
+    /// When anything was last heard of its agent, in [`seconds`]; 0 means not since the start.
+    heard: AtomicU32,
+    /// The interval of which a report was last kept.
+    sampled: AtomicU32,
     /// Whether the row in the store is behind.
     dirty: AtomicBool,
-    /// From when on there may be work to be handed over, in milliseconds since 1970; `i64::MAX` is never.
-    work_due: AtomicI64,
     /// Whether the last that the journal was told of it is that it is online.
     online: AtomicBool,
-    /// When anything was last heard of its agent, in milliseconds since 1970; 0 means not since the start.
-    heard: AtomicI64,
-    /// Whether what its agent was at has been given up since then.
+    /// Whether what its agent was at has been given up since something was heard of it.
     given_up: AtomicBool,
-    /// The interval of which a report was last kept.
-    sampled: AtomicI64,
     latest: Mutex<Latest>,
 }
 
 /// That no report was ever kept.
-const NEVER_SAMPLED: i64 = i64::MIN;
+const NEVER_SAMPLED: u32 = 0;
 
 /// That nobody knows whether a report of the present interval was kept, since the server has started.
-const MAYBE_SAMPLED: i64 = i64::MAX;
+const MAYBE_SAMPLED: u32 = u32::MAX;
+
+/// An interval as a lease holds it.
+fn mark(turn: i64) -> u32 {
+    u32::try_from(turn.rem_euclid(i64::from(MAYBE_SAMPLED - 1)) + 1).unwrap_or(1)
+}
 
 /// What changes together.
 #[derive(Debug, Default)]
 struct Latest {
-    report: Option<Report>,
+    report: Option<PackedReport>,
     /// The end of a silence that the journal has not been told of.
     gap: Option<Box<Gap>>,
 }
@@ -251,43 +264,57 @@ impl Default for Lease {
     fn default() -> Self {
         Self {
             last_seen: AtomicI64::new(0),
+            work_due: AtomicU32::new(u32::MAX),
+            heard: AtomicU32::new(0),
+            sampled: AtomicU32::new(NEVER_SAMPLED),
             dirty: AtomicBool::new(false),
-            work_due: AtomicI64::new(i64::MAX),
             online: AtomicBool::new(false),
-            heard: AtomicI64::new(0),
             given_up: AtomicBool::new(false),
-            sampled: AtomicI64::new(NEVER_SAMPLED),
             latest: Mutex::default(),
         }
     }
 }
 
 impl Lease {
-    /// A lease as it was stored; `online` says whether the journal has it as online.
+    /// A lease as it was stored; `online` says whether the journal has it as online, `works` whether its agent has work.
     #[must_use]
-    pub fn restore(last_seen: Option<DateTime<Utc>>, report: Option<Report>, online: bool) -> Self {
+    pub fn restore(
+        last_seen: Option<DateTime<Utc>>,
+        report: Option<PackedReport>,
+        online: bool,
+        works: bool,
+    ) -> Self {
         Self {
             last_seen: AtomicI64::new(last_seen.map_or(0, |time| time.timestamp_millis())),
-            latest: Mutex::new(Latest { report, gap: None }),
+            // When it is due is not known until the store is asked.
+            work_due: AtomicU32::new(if works { 0 } else { u32::MAX }),
+            sampled: AtomicU32::new(if last_seen.is_some() { MAYBE_SAMPLED } else { NEVER_SAMPLED }),
             online: AtomicBool::new(online),
-            heard: AtomicI64::new(0),
-            given_up: AtomicBool::new(false),
-            sampled: AtomicI64::new(if last_seen.is_some() { MAYBE_SAMPLED } else { NEVER_SAMPLED }),
-            // Unknown until the store is asked.
-            work_due: AtomicI64::new(i64::MIN),
-            dirty: AtomicBool::new(false),
+            latest: Mutex::new(Latest { report, gap: None }),
+            ..Self::default()
         }
+    }
+
+    /// Becomes as another that nobody has renewed yet. To be called while nobody else knows of it.
+    pub(crate) fn become_as(&self, other: Self) {
+        self.last_seen.store(other.last_seen.into_inner(), Ordering::Release);
+        self.work_due.store(other.work_due.into_inner(), Ordering::Release);
+        self.sampled.store(other.sampled.into_inner(), Ordering::Release);
+        self.online.store(other.online.into_inner(), Ordering::Release);
+        *self.latest() = other.latest.into_inner().unwrap_or_else(PoisonError::into_inner);
     }
 
     /// Renews it. Later wins: a renewal that comes late does not set it back. Says whether the caller must
     /// hand it to the next flush.
-    pub fn renew(&self, now: DateTime<Utc>, report: Report) -> bool {
+    pub fn renew(&self, now: DateTime<Utc>, report: impl Into<PackedReport>) -> bool {
+        let report = report.into();
         let millis = now.timestamp_millis();
         let since = self.last_seen.fetch_max(millis, Ordering::AcqRel);
         let mut latest = self.latest();
         if !self.online.load(Ordering::Acquire) && latest.gap.is_none() {
-            let reason = report.notes.get(RECONNECT_REASON).cloned();
-            let before = latest.report.clone();
+            let reason = report.notes().find(|(name, _)| *name == RECONNECT_REASON);
+            let reason = reason.map(|(_, reason)| reason.to_owned());
+            let before = latest.report.as_ref().map(PackedReport::report);
             latest.gap = Some(Box::new(Gap { until: now, since: time(since), before, reason }));
         }
         if since <= millis {
@@ -306,7 +333,7 @@ impl Lease {
     /// What the agent last said.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
-        self.latest().report.clone()
+        self.latest().report.as_ref().map(PackedReport::report)
     }
 
     /// Takes what the store is to be told. A renewal from here on makes it dirty again.
@@ -315,7 +342,8 @@ impl Lease {
         // A swap, not a store: a store may take effect after the reads below, and then wipes out the mark of a
         // renewal that they have missed.
         self.dirty.swap(false, Ordering::AcqRel);
-        Some(LeaseRow { agent, last_seen: self.last_seen()?, report: self.report(), place: None })
+        let report = self.latest().report.clone();
+        Some(LeaseRow { agent, last_seen: self.last_seen()?, report, place: None })
     }
 
     /// Says where in its history the report of a row is to be kept, if its turn has come. A flush that fails must
@@ -323,8 +351,8 @@ impl Lease {
     pub(crate) fn take_turn(&self, row: &LeaseRow, sampling: &Sampling) -> Option<u32> {
         row.report.as_ref()?;
         let turn = sampling.turn(row.agent, row.last_seen);
-        let before = self.sampled.swap(turn, Ordering::AcqRel);
-        (before != turn && before != MAYBE_SAMPLED).then(|| sampling.place(turn))
+        let before = self.sampled.swap(mark(turn), Ordering::AcqRel);
+        (before != mark(turn) && before != MAYBE_SAMPLED).then(|| sampling.place(turn))
     }
 
     pub(crate) fn give_turn_back(&self) {
@@ -351,28 +379,28 @@ impl Lease {
         if self.last_seen() != Some(last_seen) || !self.online.swap(false, Ordering::AcqRel) {
             return None;
         }
-        Some(latest.report.clone())
+        Some(latest.report.as_ref().map(PackedReport::report))
     }
 
     fn latest(&self) -> MutexGuard<'_, Latest> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that something was heard of its agent, be it no report.
-    pub(crate) fn hear(&self, now: DateTime<Utc>) {
-        self.heard.fetch_max(now.timestamp_millis(), Ordering::AcqRel);
-        self.given_up.store(false, Ordering::Release);
+    /// Notes that something was heard of its agent, be it no report. Says whether what it was at had been given up.
+    pub(crate) fn hear(&self, now: DateTime<Utc>) -> bool {
+        self.heard.fetch_max(seconds(now), Ordering::SeqCst);
+        // Most often there is nothing to be changed, and who only looks keeps nobody else waiting.
+        self.given_up.load(Ordering::SeqCst) && self.given_up.swap(false, Ordering::SeqCst)
     }
 
-    /// Whether nothing was heard of its agent after `before`, and that has not been acted on yet.
-    pub(crate) fn is_lost(&self, before: DateTime<Utc>) -> bool {
-        !self.given_up.load(Ordering::Acquire)
-            && self.heard.load(Ordering::Acquire) < before.timestamp_millis()
+    /// When something was last heard of its agent, in seconds, unless that has been acted on.
+    pub(crate) fn waits_since(&self) -> Option<u32> {
+        (!self.given_up.load(Ordering::SeqCst)).then(|| self.heard.load(Ordering::SeqCst))
     }
 
     /// Notes that the silence of its agent is acted on. Says whether it was not before.
     pub(crate) fn give_up(&self, is_done: bool) -> bool {
-        !self.given_up.swap(is_done, Ordering::AcqRel)
+        !self.given_up.swap(is_done, Ordering::SeqCst)
     }
 
     /// Marks it for the next flush again, after one that failed. Says whether it was not marked already.
@@ -384,19 +412,19 @@ impl Lease {
     /// Whether the store has to be asked for work.
     #[must_use]
     pub fn has_work(&self, now: DateTime<Utc>) -> bool {
-        self.work_due.load(Ordering::Acquire) <= now.timestamp_millis()
+        self.work_due.load(Ordering::Acquire) <= seconds(now)
     }
 
     /// Says that there may be work to be handed over from a time on; `None` means now, whatever the clock says.
     /// The earliest time of which that was said counts.
     pub fn expect_work(&self, from: Option<DateTime<Utc>>) {
-        let from = from.map_or(i64::MIN, |time| time.timestamp_millis());
+        let from = from.map_or(0, seconds);
         self.work_due.fetch_min(from, Ordering::AcqRel);
     }
 
     /// Forgets what was said: there is no work, unless it is said again.
     pub fn expect_no_work(&self) {
-        self.work_due.store(i64::MAX, Ordering::Release);
+        self.work_due.store(u32::MAX, Ordering::Release);
     }
 }
 
@@ -429,7 +457,7 @@ mod tests {
         ] {
             assert_eq!(CADENCE.judge(silence), expected, "{silence:?}");
             if let Ok(silence) = TimeDelta::from_std(silence) {
-                assert_eq!(liveness(at(0) + silence, Some(at(0)), &CADENCE, None), expected, "{silence:?}");
+                assert_eq!(liveness(at(0) + silence, Some(at(0)), &CADENCE, None, false), expected, "{silence:?}");
             }
         }
     }
@@ -444,17 +472,17 @@ mod tests {
     #[test]
     fn who_never_reported_is_neither_online_nor_offline() {
         let downtime = Some(Downtime { from: at(-10), to: at(0) });
-        assert_eq!(liveness(at(0), None, &CADENCE, None), Liveness::Never);
-        assert_eq!(liveness(at(1_000_000), None, &CADENCE, downtime), Liveness::Never);
+        assert_eq!(liveness(at(0), None, &CADENCE, None, false), Liveness::Never);
+        assert_eq!(liveness(at(1_000_000), None, &CADENCE, downtime, false), Liveness::Never);
     }
 
     #[test]
     fn a_clock_that_steps_back_makes_nobody_late() {
-        assert_eq!(liveness(at(-86_400), Some(at(0)), &CADENCE, None), Liveness::Online);
+        assert_eq!(liveness(at(-86_400), Some(at(0)), &CADENCE, None, false), Liveness::Online);
         // The server starts before it went down, by its own clock.
         let downtime = Some(Downtime { from: at(0), to: at(-86_400) });
-        assert_eq!(liveness(at(-86_400), Some(at(0)), &CADENCE, downtime), Liveness::Online);
-        assert_eq!(liveness(at(-86_400), Some(at(-86_500)), &CADENCE, downtime), Liveness::Delayed);
+        assert_eq!(liveness(at(-86_400), Some(at(0)), &CADENCE, downtime, false), Liveness::Online);
+        assert_eq!(liveness(at(-86_400), Some(at(-86_500)), &CADENCE, downtime, false), Liveness::Delayed);
     }
 
     #[test]
@@ -462,10 +490,10 @@ mod tests {
         let downtime = Downtime { from: at(0), to: at(86_400) };
         for silent_before in [0, 1, 89, 90, 91, 179] {
             for up in 0..90 {
-                let seen = liveness(at(86_400 + up), Some(at(-silent_before)), &CADENCE, Some(downtime));
+                let seen = liveness(at(86_400 + up), Some(at(-silent_before)), &CADENCE, Some(downtime), false);
                 assert_ne!(seen, Liveness::Offline, "silent for {silent_before} s before, up for {up} s");
             }
-            let late = liveness(at(86_400 + 90), Some(at(-silent_before)), &CADENCE, Some(downtime));
+            let late = liveness(at(86_400 + 90), Some(at(-silent_before)), &CADENCE, Some(downtime), false);
             assert_eq!(late, Liveness::Offline, "silent for {silent_before} s before");
         }
     }
@@ -473,26 +501,36 @@ mod tests {
     #[test]
     fn the_servers_absence_does_not_count_as_silence() {
         let downtime = Some(Downtime { from: at(0), to: at(86_400) });
-        assert_eq!(liveness(at(86_400), Some(at(-90)), &CADENCE, downtime), Liveness::Online);
-        assert_eq!(liveness(at(86_401), Some(at(-90)), &CADENCE, downtime), Liveness::Delayed);
+        assert_eq!(liveness(at(86_400), Some(at(-90)), &CADENCE, downtime, false), Liveness::Online);
+        assert_eq!(liveness(at(86_401), Some(at(-90)), &CADENCE, downtime, false), Liveness::Delayed);
         // Seen after the flush that last said the server was up.
-        assert_eq!(liveness(at(86_400), Some(at(5)), &CADENCE, downtime), Liveness::Online);
+        assert_eq!(liveness(at(86_400), Some(at(5)), &CADENCE, downtime, false), Liveness::Online);
     }
 
     #[test]
     fn who_was_offline_before_a_restart_stays_offline() {
         let downtime = Some(Downtime { from: at(0), to: at(10) });
-        assert_eq!(liveness(at(10), Some(at(-180)), &CADENCE, downtime), Liveness::Offline);
-        assert_eq!(liveness(at(10), Some(at(-179)), &CADENCE, downtime), Liveness::Delayed);
+        assert_eq!(liveness(at(10), Some(at(-180)), &CADENCE, downtime, false), Liveness::Offline);
+        assert_eq!(liveness(at(10), Some(at(-179)), &CADENCE, downtime, false), Liveness::Delayed);
+    }
+
+    #[test]
+    fn who_is_online_in_the_journal_is_given_an_interval_after_each_of_two_absences() {
+        // Away from 120 on, back at 234, and away again for a second: nobody could report in between.
+        let second = Some(Downtime { from: at(238), to: at(239) });
+        assert_eq!(liveness(at(239), Some(at(58)), &CADENCE, second, true), Liveness::Delayed);
+        assert_eq!(liveness(at(239), Some(at(58)), &CADENCE, second, false), Liveness::Offline);
+        let over = at(239) + CADENCE.interval + CADENCE.grace;
+        assert_eq!(liveness(over, Some(at(58)), &CADENCE, second, true), Liveness::Offline);
     }
 
     #[test]
     fn a_report_after_the_restart_is_judged_as_ever() {
         let downtime = Some(Downtime { from: at(0), to: at(86_400) });
         let seen = Some(at(86_400));
-        assert_eq!(liveness(at(86_490), seen, &CADENCE, downtime), Liveness::Online);
-        assert_eq!(liveness(at(86_491), seen, &CADENCE, downtime), Liveness::Delayed);
-        assert_eq!(liveness(at(86_580), seen, &CADENCE, downtime), Liveness::Offline);
+        assert_eq!(liveness(at(86_490), seen, &CADENCE, downtime, false), Liveness::Online);
+        assert_eq!(liveness(at(86_491), seen, &CADENCE, downtime, false), Liveness::Delayed);
+        assert_eq!(liveness(at(86_580), seen, &CADENCE, downtime, false), Liveness::Offline);
     }
 
     #[test]
@@ -511,7 +549,7 @@ mod tests {
         assert!(lease.renew(at(0), said("a")));
         assert!(!lease.renew(at(1), said("b")));
         let row = lease.take(7).unwrap();
-        assert_eq!((row.agent, row.last_seen, row.report), (7, at(1), Some(said("b"))));
+        assert_eq!((row.agent, row.last_seen, row.report), (7, at(1), Some(said("b").into())));
         assert!(lease.renew(at(2), said("c")));
     }
 
@@ -551,7 +589,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_silence_is_taken_once_with_what_was_before_it() {
-        let lease = Lease::restore(Some(at(0)), Some(said("before")), false);
+        let lease = Lease::restore(Some(at(0)), Some(said("before").into()), false, true);
         let mut back = said("after");
         back.notes.insert(RECONNECT_REASON.to_owned(), "network_recovery".to_owned());
         lease.renew(at(500), back);
@@ -567,7 +605,7 @@ mod tests {
 
     #[test]
     fn who_reports_while_it_is_looked_at_is_not_made_offline() {
-        let lease = Lease::restore(Some(at(0)), Some(said("last")), true);
+        let lease = Lease::restore(Some(at(0)), Some(said("last").into()), true, true);
         lease.renew(at(500), said("just now"));
         assert_eq!(lease.turn_offline(at(0)), None, "it is no longer what was looked at");
         assert!(lease.is_online());
@@ -593,7 +631,7 @@ mod tests {
     #[test]
     fn after_a_restart_the_next_interval_is_the_first_to_be_kept() {
         let sampling = Sampling::default();
-        let lease = Lease::restore(Some(at(0)), Some(said("a")), true);
+        let lease = Lease::restore(Some(at(0)), Some(said("a").into()), true, true);
         let turn = |seconds| {
             lease.renew(at(seconds), said("b"));
             lease.take_turn(&lease.take(1).unwrap(), &sampling)
@@ -619,12 +657,12 @@ mod tests {
     #[test]
     fn a_lease_that_was_never_renewed_has_no_row() {
         assert_eq!(Lease::default().take(1), None);
-        assert_eq!(Lease::restore(None, None, false).last_seen(), None);
+        assert_eq!(Lease::restore(None, None, false, true).last_seen(), None);
     }
 
     #[test]
     fn a_restored_lease_is_as_it_was_and_clean_and_asks_for_work() {
-        let lease = Lease::restore(Some(at(3)), Some(said("a")), true);
+        let lease = Lease::restore(Some(at(3)), Some(said("a").into()), true, true);
         assert_eq!((lease.last_seen(), lease.report()), (Some(at(3)), Some(said("a"))));
         assert!(lease.has_work(at(-1000)), "nobody knows before the store is asked");
         assert!(lease.renew(at(4), said("b")), "it was clean");
@@ -632,7 +670,7 @@ mod tests {
 
     #[test]
     fn work_is_expected_from_the_earliest_time_that_was_said() {
-        let lease = Lease::restore(None, None, false);
+        let lease = Lease::restore(None, None, false, true);
         lease.expect_no_work();
         assert!(!lease.has_work(at(i64::from(u32::MAX))));
         lease.expect_work(Some(at(9)));

@@ -42,6 +42,7 @@ mod handle;
 pub mod keys;
 pub mod lease;
 pub mod operator;
+mod packed;
 mod ports;
 mod rate;
 mod registry;

@@ -263,9 +263,8 @@ impl<S: Store> Core<S> {
         let mut agents: Vec<_> = self
             .registry
             .all()
-            .iter()
-            .filter(|record| record.agent().tenant == tenant)
-            .map(|record| self.view(record))
+            .filter(|record| record.look(|row| row.tenant) == tenant)
+            .map(|record| self.view(&record))
             .collect();
         agents.sort_unstable_by_key(|view| view.agent.no);
         agents
@@ -280,16 +279,17 @@ impl<S: Store> Core<S> {
         limit: usize,
         wanted: impl Fn(&AgentView) -> bool,
     ) -> Vec<AgentView> {
-        let mut later = self.registry.all_after(after);
+        let all = self.registry.all().map(|record| (record.no(), record));
+        let mut later: Vec<_> = all.filter(|(no, _)| *no > after).collect();
         later.sort_unstable_by_key(|(no, _)| *no);
-        let of_tenant = later.iter().filter(|(_, record)| record.agent().tenant == tenant);
+        let of_tenant = later.iter().filter(|(_, record)| record.look(|row| row.tenant) == tenant);
         of_tenant.map(|(_, record)| self.view(record)).filter(wanted).take(limit).collect()
     }
 
     /// An agent of a tenant by its number.
     #[must_use]
     pub fn agent_numbered(&self, tenant: No, no: No) -> Option<AgentView> {
-        let record = self.registry.agent(no).filter(|record| record.agent().tenant == tenant)?;
+        let record = self.registry.agent(no).filter(|record| record.look(|row| row.tenant) == tenant)?;
         Some(self.view(&record))
     }
 
@@ -306,8 +306,8 @@ impl<S: Store> Core<S> {
         AgentView {
             agent: record.agent(),
             liveness: self.liveness(record),
-            last_seen: record.lease.last_seen(),
-            report: record.lease.report(),
+            last_seen: record.lease().last_seen(),
+            report: record.lease().report(),
         }
     }
 
@@ -487,7 +487,7 @@ impl<S: Store> Core<S> {
         self.registry.forget_keys(agent.no);
         let record = self.registry.put(agent);
         // It may have left since it was looked at.
-        if record.agent().standing().is_final() {
+        if record.look(|row| row.departed.is_some()) {
             return Err(OperatorError::Unsuitable("this agent has left for good and has no keys"));
         }
         Ok((self.view(&record), key))
@@ -531,7 +531,7 @@ impl<S: Store> Core<S> {
             Queued::Conflict(work) => return Err(OperatorError::KeyTaken { work: work.id }),
         };
         if let Some(record) = self.registry.agent(agent.no).filter(|_| now) {
-            record.lease.expect_work(work.not_before);
+            record.lease().expect_work(work.not_before);
         }
         Ok((WorkView::of(work, Vec::new(), at), now))
     }
@@ -584,7 +584,7 @@ impl<S: Store> Core<S> {
         // Whose it is and of what kind never changes.
         let (work, _) = self.store.work_named(tenant, id).await?.ok_or(OperatorError::Missing("work"))?;
         let record = self.record_of(&work).ok_or(OperatorError::Missing("work"))?;
-        if !dialect::is_done_by_operators(record.agent().vendor, &work.kind) {
+        if !dialect::is_done_by_operators(record.look(|row| row.vendor), &work.kind) {
             let fault = "agents of this vendor say themselves what comes of such work";
             return Err(OperatorError::Unsuitable(fault));
         }
@@ -610,7 +610,7 @@ impl<S: Store> Core<S> {
         match reported {
             Reported::Now(work) => {
                 // What failed may be tried again.
-                record.lease.expect_work(None);
+                record.lease().expect_work(None);
                 Ok((WorkView::of(work, Vec::new(), at), true))
             }
             Reported::Before(work) => Ok((WorkView::of(work, Vec::new(), at), false)),
@@ -619,8 +619,8 @@ impl<S: Store> Core<S> {
         }
     }
 
-    fn record_of(&self, work: &Work) -> Option<Arc<AgentRecord>> {
-        self.registry.agent(work.agent).filter(|record| record.agent().tenant == work.tenant)
+    fn record_of(&self, work: &Work) -> Option<AgentRecord> {
+        self.registry.agent(work.agent).filter(|record| record.look(|row| row.tenant) == work.tenant)
     }
 
     /// Calls work off. Work that was called off before stays so.
@@ -661,7 +661,7 @@ impl<S: Store> Core<S> {
         let agent = self.find_agent(tenant, vendor, device)?.agent;
         let agent = self.store.set_desired_model(agent.no, model, self.now()).await?;
         let record = self.registry.put(agent);
-        record.lease.expect_work(None);
+        record.lease().expect_work(None);
         Ok(self.view(&record))
     }
 }

@@ -1,47 +1,197 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::domain::{Agent, Credential, Kind, No, Vendor};
-use crate::events::NewEvent;
+use crate::events::{Gap, NewEvent};
 use crate::keys::Digest;
-use crate::lease::Lease;
+use crate::lease::{Lease, seconds};
+use crate::packed::{AgentLook, PackedAgent};
 use crate::rate::{Meter, Rate};
-use crate::sightings::Sightings;
+use crate::sightings::{Host, Sightings, Suspicion};
 use crate::store::Offer;
 
-/// An agent that this process knows: its row and its lease.
-#[derive(Debug)]
+/// Agents whose records lie side by side. What holds one of them holds the whole row.
+const ABREAST: usize = 64;
+
+/// Rows of records that a shelf has, and shelves.
+const ROWS: usize = 1024;
+const SHELVES: usize = 4096;
+
+/// Parts of an index, each with a lock of its own.
+const PARTS: usize = 64;
+
+/// An agent that this process knows: its row and its lease. Copies are of the same agent.
+#[derive(Clone)]
 pub struct AgentRecord {
-    agent: RwLock<Arc<Agent>>,
-    /// Its liveness.
-    pub lease: Lease,
+    row: Arc<Row>,
+    at: usize,
+}
+
+/// Records side by side, and what is known of all of them together, so that whoever looks for silence need not look
+/// at each.
+struct Row {
+    slots: [Slot; ABREAST],
+    /// None of those that are online was last seen before this time, in milliseconds since 1970.
+    seen_from: AtomicI64,
+    /// By vendor: of none that was not given up anything was heard before this time, in seconds since 1970.
+    heard_from: [AtomicU32; Vendor::ALL.len()],
+}
+
+/// What is held of one agent.
+#[derive(Default)]
+struct Slot {
+    no: AtomicI64,
+    /// The beginning of its key's digest; nothing if none is known. Half of one tells keys apart as well as a whole
+    /// one does: nobody finds two keys, or a second one to a given half, among 2 to the power of 128.
+    key: [AtomicU64; 2],
+    lease: Lease,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    agent: PackedAgent,
+    /// What only some agents have.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
     /// The hosts that it was last seen on.
-    pub(crate) sightings: Sightings,
+    sightings: Sightings,
+    /// How often its key is used, where that is bounded.
+    meter: Meter,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| Slot::default()),
+            seen_from: AtomicI64::new(i64::MAX),
+            heard_from: std::array::from_fn(|_| AtomicU32::new(u32::MAX)),
+        }
+    }
+}
+
+impl Slot {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn no(&self) -> No {
+        self.no.load(Ordering::Acquire)
+    }
+
+    fn key(&self) -> [u64; 2] {
+        [self.key[0].load(Ordering::Acquire), self.key[1].load(Ordering::Acquire)]
+    }
+
+    fn set_key(&self, key: [u64; 2]) {
+        self.key[0].store(key[0], Ordering::Release);
+        self.key[1].store(key[1], Ordering::Release);
+    }
+}
+
+/// The number of a place where nobody is; no agent has it.
+const NOBODY: No = 0;
+
+/// That no key is known.
+const NO_KEY: [u64; 2] = [0, 0];
+
+fn half(digest: &Digest) -> [u64; 2] {
+    let (words, _) = digest.0.as_chunks::<8>();
+    let word = |place: usize| words.get(place).map_or(0, |word| u64::from_le_bytes(*word));
+    [word(0), word(1)]
+}
+
+impl fmt::Debug for AgentRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentRecord").field("agent", &self.agent()).field("lease", self.lease()).finish()
+    }
 }
 
 impl AgentRecord {
-    fn new(agent: Agent, lease: Lease) -> Self {
-        Self { agent: RwLock::new(Arc::new(agent)), lease, sightings: Sightings::default() }
+    /// Which of the row it is never changes, and never is beyond its end.
+    fn slot(&self) -> &Slot {
+        self.row.slots.get(self.at).unwrap_or(&self.row.slots[0])
     }
 
-    /// The row as it last was.
+    /// Its number.
+    #[must_use]
+    pub fn no(&self) -> No {
+        self.slot().no()
+    }
+
+    /// Its liveness.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.slot().lease
+    }
+
+    /// The row as it last was. That is a copy of all of it; who needs little [looks](Self::look).
     #[must_use]
     pub fn agent(&self) -> Arc<Agent> {
-        Arc::clone(&self.agent.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::new(self.look(|row| row.agent()))
+    }
+
+    /// Looks at the row as it last was. Must be short, since others wait meanwhile.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&AgentLook<'_>) -> T) -> T {
+        look(&self.slot().kept().agent.look(self.no()))
+    }
+
+    /// Notes the host that it reports from.
+    pub(crate) fn sight(
+        &self,
+        host: &Host<'_>,
+        now: DateTime<Utc>,
+        alive_for: Duration,
+    ) -> Option<Suspicion> {
+        self.slot().kept().more.get_or_insert_default().sightings.note(host, now, alive_for)
+    }
+
+    /// Notes that something was heard of it, be it no report.
+    pub(crate) fn hear(&self, now: DateTime<Utc>) {
+        if self.lease().hear(now) {
+            self.expect_loss_from(seconds(now));
+        }
+    }
+
+    /// Takes back that its silence was acted on.
+    pub(crate) fn is_not_given_up(&self) {
+        self.lease().give_up(false);
+        self.expect_loss_from(0);
+    }
+
+    fn expect_loss_from(&self, heard: u32) {
+        let vendor = self.look(|row| row.vendor);
+        if let Some(from) = self.row.heard_from.get(vendor as usize) {
+            from.fetch_min(heard, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes the end of a silence, which makes it online. To be called by the flush only.
+    pub(crate) fn turn_online(&self) -> Option<Gap> {
+        let gap = self.lease().turn_online()?;
+        self.row.seen_from.fetch_min(gap.until.timestamp_millis(), Ordering::SeqCst);
+        Some(gap)
     }
 
     /// Takes a row as the store gave it. Two answers of the store may overtake each other; what only ever goes
     /// forward is kept where it is further on, or an offered key would be forgotten here until a restart.
     fn set(&self, mut agent: Agent) {
-        let mut known = self.agent.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.slot().kept();
+        let known = kept.agent.look(agent.no);
         agent.activated |= known.activated;
-        let progress = |agent: &Agent| (agent.rotation, !agent.rotating);
-        if progress(&agent) < progress(&known) {
+        if (agent.rotation, !agent.rotating) < (known.rotation, !known.rotating) {
             agent.rotation = known.rotation;
             agent.rotating = known.rotating;
         }
@@ -50,33 +200,161 @@ impl AgentRecord {
             agent.departed = known.departed;
             agent.turns = known.turns;
         }
-        *known = Arc::new(agent);
+        kept.agent = PackedAgent::of(&agent);
     }
 }
 
+/// Where a record lies, counted from the first one that was put there.
+type Place = u32;
+
+/// Records by place. They are never taken away, so that whoever knows a place need not wait for anybody.
+struct Shelves {
+    shelves: Box<[OnceLock<Box<Shelf>>]>,
+    /// The place of the next one.
+    next: AtomicU32,
+}
+
+type Shelf = [OnceLock<Arc<Row>>];
+
+impl Default for Shelves {
+    fn default() -> Self {
+        Self { shelves: (0..SHELVES).map(|_| OnceLock::new()).collect(), next: AtomicU32::new(0) }
+    }
+}
+
+impl Shelves {
+    fn get(&self, place: Place) -> Option<AgentRecord> {
+        let place = place as usize;
+        let shelf = self.shelves.get(place / ABREAST / ROWS)?.get()?;
+        let row = shelf.get(place / ABREAST % ROWS)?.get()?;
+        Some(AgentRecord { row: Arc::clone(row), at: place % ABREAST })
+    }
+
+    /// Looks at a record without holding on to it.
+    fn look<T>(&self, place: Place, look: impl FnOnce(&Slot) -> T) -> Option<T> {
+        let place = place as usize;
+        let shelf = self.shelves.get(place / ABREAST / ROWS)?.get()?;
+        shelf.get(place / ABREAST % ROWS)?.get()?.slots.get(place % ABREAST).map(look)
+    }
+
+    /// An empty record at a place; one that no place leads to if there is no more room.
+    fn place(&self, place: Place) -> AgentRecord {
+        let place = place as usize;
+        let at = place % ABREAST;
+        let shelf = self.shelves.get(place / ABREAST / ROWS);
+        let shelf = shelf.map(|shelf| shelf.get_or_init(|| (0..ROWS).map(|_| OnceLock::new()).collect()));
+        let row = shelf.and_then(|shelf| shelf.get(place / ABREAST % ROWS));
+        let row = row.map_or_else(Arc::default, |row| Arc::clone(row.get_or_init(Arc::default)));
+        AgentRecord { row, at }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Arc<Row>> {
+        // One may be made before the one before it.
+        let shelves = self.shelves.iter().filter_map(OnceLock::get);
+        shelves.flat_map(|shelf| shelf.iter().filter_map(OnceLock::get))
+    }
+
+    fn records(&self) -> impl Iterator<Item = AgentRecord> {
+        let row = |row| (0..ABREAST).map(move |at| AgentRecord { row: Arc::clone(row), at });
+        self.rows().flat_map(row).filter(|record| record.no() != NOBODY)
+    }
+}
+
+/// Places by something that is looked up at the place itself, so that it is held once.
+struct Index([Part; PARTS]);
+
+/// One to a line of the processor's cache.
+#[derive(Default)]
+#[repr(align(64))]
+struct Part(RwLock<HashTable<Place>>);
+
+impl Default for Index {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Part::default()))
+    }
+}
+
+impl Index {
+    fn part(&self, hash: u64) -> &RwLock<HashTable<Place>> {
+        // Tables take the highest bits for themselves, and the lowest ones.
+        let part = usize::try_from(hash >> 40 & (PARTS as u64 - 1)).unwrap_or_default();
+        &self.0.get(part).unwrap_or(&self.0[0]).0
+    }
+
+    fn find(&self, hash: u64, is_it: impl FnMut(&Place) -> bool) -> Option<Place> {
+        self.part(hash).read().unwrap_or_else(PoisonError::into_inner).find(hash, is_it).copied()
+    }
+
+    fn insert(&self, hash: u64, place: Place, rehash: impl Fn(&Place) -> u64) {
+        let mut part = self.part(hash).write().unwrap_or_else(PoisonError::into_inner);
+        part.insert_unique(hash, place, rehash);
+    }
+
+    /// Returns the place that is there already, or calls `begin` and inserts this one.
+    fn insert_if_new(
+        &self,
+        hash: u64,
+        place: Place,
+        is_it: impl FnMut(&Place) -> bool,
+        rehash: impl Fn(&Place) -> u64,
+        begin: impl FnOnce(),
+    ) -> Option<Place> {
+        let mut part = self.part(hash).write().unwrap_or_else(PoisonError::into_inner);
+        match part.entry(hash, is_it, rehash) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(vacant) => {
+                begin();
+                vacant.insert(place);
+                None
+            }
+        }
+    }
+
+    fn remove(&self, hash: u64, is_it: impl FnMut(&Place) -> bool) {
+        let mut part = self.part(hash).write().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(entry) = part.find_entry(hash, is_it) {
+            entry.remove();
+        }
+    }
+}
+
+/// Operators may choose numbers, nobody else.
+fn hash_of_no(no: No) -> u64 {
+    let hash = no.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ hash >> 32
+}
+
+/// A key of a whole tenant, or another than the first that is known of an agent.
 #[derive(Debug)]
 struct KnownKey {
     credential: Credential,
     meter: Meter,
 }
 
-type Name = (No, Vendor, Kind, Box<str>);
-
 /// What this process knows of keys and agents, so that a quiet check-in asks no store. Everything in it comes
 /// from the store, and whatever is changed through this process is changed here in the same step.
-#[derive(Debug, Default)]
+///
+/// Where two locks are held, the one of a record was taken before the one of a part of an index; but a part of the index
+/// of names is held while records are looked at.
+#[derive(Default)]
 pub(crate) struct Registry {
-    keys: DashMap<Digest, KnownKey>,
-    /// The keys known of each agent, so that they can be forgotten without a walk through all.
+    records: Shelves,
+    /// Places by number.
+    numbers: Index,
+    /// Places by tenant, vendor, kind and id. Strangers may choose ids.
+    names: Index,
+    hasher: RandomState,
+    /// Places by key: the first that is known of each agent.
+    keys: Index,
+    other_keys: DashMap<Digest, KnownKey>,
+    /// The other keys known of each agent, so that they can be forgotten without a walk through all.
     bound: DashMap<No, Vec<Digest>>,
-    agents: DashMap<No, Arc<AgentRecord>>,
-    names: DashMap<Name, No>,
     /// The agents of each host.
     members: DashMap<No, Vec<No>>,
     /// Counts how often keys were forgotten.
     epoch: AtomicU64,
     /// Leases that the next flush has to write.
-    renewed: Mutex<Vec<Arc<AgentRecord>>>,
+    renewed: Mutex<Vec<AgentRecord>>,
     /// Events that the next flush has to write.
     noted: Mutex<Vec<NewEvent>>,
     /// Keys that were offered and that nobody has looked after yet, by their agents.
@@ -85,12 +363,35 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn key(&self, digest: &Digest) -> Option<Credential> {
-        self.keys.get(digest).map(|known| known.credential)
+        self.known_key(digest).map(|(credential, _)| credential)
+    }
+
+    /// What a key is good for, and its agent if that is at hand.
+    pub(crate) fn known_key(&self, digest: &Digest) -> Option<(Credential, Option<AgentRecord>)> {
+        if let Some(record) = self.owner(digest) {
+            let (tenant, vendor) = record.look(|row| (row.tenant, row.vendor));
+            let agent = Some(record.no());
+            return Some((Credential { tenant, vendor, agent, candidate: false }, Some(record)));
+        }
+        self.other_keys.get(digest).map(|known| (known.credential, None))
+    }
+
+    /// The agent whose first key this is.
+    fn owner(&self, digest: &Digest) -> Option<AgentRecord> {
+        let key = half(digest);
+        self.records.get(self.keys.find(key[0], |place| self.key_at(*place) == key)?)
+    }
+
+    fn key_at(&self, place: Place) -> [u64; 2] {
+        self.records.look(place, Slot::key).unwrap_or(NO_KEY)
     }
 
     /// Counts a use of a key; says how long to wait if it was one too many.
     pub(crate) fn meter(&self, digest: &Digest, now: DateTime<Utc>, rate: Rate) -> Result<(), Duration> {
-        self.keys.get(digest).map_or(Ok(()), |known| known.meter.take(now, rate))
+        if let Some(record) = self.owner(digest) {
+            return record.slot().kept().more.get_or_insert_default().meter.take(now, rate);
+        }
+        self.other_keys.get(digest).map_or(Ok(()), |known| known.meter.take(now, rate))
     }
 
     /// To be read before the store is asked about a key.
@@ -101,67 +402,128 @@ impl Registry {
     /// Takes what the store said about a key, unless keys were forgotten since it was asked: then the answer
     /// may be out of date, and caching it would keep an ended key alive.
     pub(crate) fn learn_key(&self, digest: Digest, credential: Credential, asked: u64) {
+        if self.learn_first_key(&digest, credential, asked) {
+            return;
+        }
         if let Some(no) = credential.agent {
             let mut bound = self.bound.entry(no).or_default();
             if !bound.contains(&digest) {
                 bound.push(digest);
             }
         }
-        self.keys.insert(digest, KnownKey { credential, meter: Meter::default() });
+        self.other_keys.insert(digest, KnownKey { credential, meter: Meter::default() });
         if self.epoch() != asked {
-            self.keys.remove(&digest);
+            self.other_keys.remove(&digest);
         }
+    }
+
+    /// Takes it as its agent's first key. Says whether it is settled by that: it may be no such key.
+    fn learn_first_key(&self, digest: &Digest, credential: Credential, asked: u64) -> bool {
+        let key = half(digest);
+        let Some(no) = credential.agent.filter(|_| !credential.candidate && key != NO_KEY) else {
+            return false;
+        };
+        let Some(place) = self.place_of(no) else { return false };
+        let Some(record) = self.records.get(place) else { return false };
+        let kept = record.slot().kept();
+        let row = kept.agent.look(no);
+        if record.slot().key() != NO_KEY || (row.tenant, row.vendor) != (credential.tenant, credential.vendor)
+        {
+            return record.slot().key() == key;
+        }
+        // Whoever forgets it counts first and waits for this lock then.
+        if self.epoch() == asked {
+            record.slot().set_key(key);
+            self.keys.insert(key[0], place, |place| self.key_at(*place)[0]);
+        }
+        true
     }
 
     /// Forgets every key of an agent, so that the next use of each is looked up again.
     pub(crate) fn forget_keys(&self, agent: No) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+        if let Some(record) = self.agent(agent) {
+            let kept = record.slot().kept();
+            let key = record.slot().key();
+            if key != NO_KEY {
+                self.keys.remove(key[0], |place| self.key_at(*place) == key);
+                record.slot().set_key(NO_KEY);
+            }
+            drop(kept);
+        }
         for digest in self.bound.remove(&agent).map(|(_, digests)| digests).unwrap_or_default() {
-            self.keys.remove(&digest);
+            self.other_keys.remove(&digest);
         }
     }
 
     /// Every agent, in no order.
-    pub(crate) fn all(&self) -> Vec<Arc<AgentRecord>> {
-        self.agents.iter().map(|record| Arc::clone(&record)).collect()
+    pub(crate) fn all(&self) -> impl Iterator<Item = AgentRecord> {
+        self.records.records()
     }
 
-    /// Agents after a number, in no order.
-    pub(crate) fn all_after(&self, after: No) -> Vec<(No, Arc<AgentRecord>)> {
-        let agents = self.agents.iter().filter(|agent| *agent.key() > after);
-        agents.map(|agent| (*agent.key(), Arc::clone(&agent))).collect()
+    fn place_of(&self, no: No) -> Option<Place> {
+        let is_it = |place: &Place| self.records.look(*place, Slot::no) == Some(no);
+        self.numbers.find(hash_of_no(no), is_it)
     }
 
-    pub(crate) fn agent(&self, no: No) -> Option<Arc<AgentRecord>> {
-        self.agents.get(&no).map(|record| Arc::clone(&record))
+    pub(crate) fn agent(&self, no: No) -> Option<AgentRecord> {
+        self.records.get(self.place_of(no)?)
     }
 
-    pub(crate) fn named(&self, tenant: No, vendor: Vendor, kind: Kind, id: &str) -> Option<Arc<AgentRecord>> {
-        let no = *self.names.get(&(tenant, vendor, kind, Box::from(id)))?;
-        self.agent(no)
+    pub(crate) fn named(&self, tenant: No, vendor: Vendor, kind: Kind, id: &str) -> Option<AgentRecord> {
+        let name = (tenant, vendor, kind, id);
+        let is_it = |place: &Place| self.with_name(*place, |known| known == name) == Some(true);
+        self.records.get(self.names.find(self.hasher.hash_one(name), is_it)?)
+    }
+
+    fn with_name<T>(&self, place: Place, with: impl FnOnce((No, Vendor, Kind, &str)) -> T) -> Option<T> {
+        self.records.look(place, |slot| {
+            let kept = slot.kept();
+            let row = kept.agent.look(slot.no());
+            with((row.tenant, row.vendor, row.kind, row.id()))
+        })
     }
 
     /// Takes an agent's row as it now stands. A lease that is known already is kept.
-    pub(crate) fn put(&self, agent: Agent) -> Arc<AgentRecord> {
+    pub(crate) fn put(&self, agent: Agent) -> AgentRecord {
         self.put_with(agent, Lease::default)
     }
 
     /// As [`put`](Self::put), with the lease to begin with if none is known.
-    pub(crate) fn put_with(&self, agent: Agent, lease: impl FnOnce() -> Lease) -> Arc<AgentRecord> {
+    pub(crate) fn put_with(&self, agent: Agent, lease: impl FnOnce() -> Lease) -> AgentRecord {
         let no = agent.no;
-        let name = (agent.tenant, agent.vendor, agent.kind, Box::from(agent.id.as_str()));
-        let record = match self.agents.entry(no) {
-            dashmap::Entry::Occupied(known) => {
-                known.get().set(agent);
-                Arc::clone(known.get())
-            }
-            dashmap::Entry::Vacant(vacant) => {
-                let record = Arc::new(AgentRecord::new(agent, lease()));
-                vacant.insert(Arc::clone(&record));
-                record
-            }
-        };
-        self.names.insert(name, no);
+        if let Some(known) = self.agent(no) {
+            known.set(agent);
+            return known;
+        }
+        let place = self.records.next.fetch_add(1, Ordering::AcqRel);
+        let record = self.records.place(place);
+        let slot = record.slot();
+        slot.lease.become_as(lease());
+        slot.kept().agent = PackedAgent::of(&agent);
+        // Without room it is looked up in the store each time.
+        if self.records.get(place).is_none() {
+            slot.no.store(no, Ordering::Release);
+            return record;
+        }
+        let rehash = |place: &Place| hash_of_no(self.records.look(*place, Slot::no).unwrap_or_default());
+        let is_it = |place: &Place| self.records.look(*place, Slot::no) == Some(no);
+        let known = self.numbers.insert_if_new(hash_of_no(no), place, is_it, rehash, || {
+            slot.no.store(no, Ordering::Release);
+        });
+        // Another was quicker; the place stays empty.
+        if let Some(known) = known.and_then(|known| self.records.get(known)) {
+            known.set(agent);
+            return known;
+        }
+        record.expect_loss_from(0);
+        if let Some(seen) = slot.lease.last_seen().filter(|_| slot.lease.is_online()) {
+            record.row.seen_from.fetch_min(seen.timestamp_millis(), Ordering::SeqCst);
+        }
+        let rehash =
+            |place: &Place| self.with_name(*place, |name| self.hasher.hash_one(name)).unwrap_or_default();
+        let name = (agent.tenant, agent.vendor, agent.kind, agent.id.as_str());
+        self.names.insert(self.hasher.hash_one(name), place, rehash);
         record
     }
 
@@ -176,7 +538,7 @@ impl Registry {
 
     /// Takes an agent's row; if it has moved, the host that it left has it no longer.
     pub(crate) fn put_member(&self, agent: Agent) {
-        let left = self.agent(agent.no).and_then(|known| known.agent().parent);
+        let left = self.agent(agent.no).and_then(|known| known.look(|row| row.parent));
         if let Some(left) = left.filter(|left| Some(*left) != agent.parent)
             && let Some(mut members) = self.members.get_mut(&left)
         {
@@ -186,28 +548,64 @@ impl Registry {
     }
 
     /// Notes that a lease has to be written.
-    pub(crate) fn renewed(&self, record: Arc<AgentRecord>) {
+    pub(crate) fn renewed(&self, record: AgentRecord) {
         self.renewed.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
 
     /// Agents that the journal has as online and that have not reported after `before`.
-    pub(crate) fn silent_since(&self, before: DateTime<Utc>) -> Vec<Arc<AgentRecord>> {
-        let silent = |record: &AgentRecord| {
-            record.lease.is_online() && record.lease.last_seen().is_some_and(|seen| seen <= before)
-        };
-        self.agents.iter().filter(|record| silent(record)).map(|record| Arc::clone(&record)).collect()
+    pub(crate) fn silent_since(&self, before: DateTime<Utc>) -> Vec<AgentRecord> {
+        let before = before.timestamp_millis();
+        let mut silent = Vec::new();
+        for row in self.records.rows() {
+            if row.seen_from.load(Ordering::SeqCst) > before {
+                continue;
+            }
+            // Forgotten before the look: what is noted during it is kept.
+            row.seen_from.store(i64::MAX, Ordering::SeqCst);
+            let mut earliest = i64::MAX;
+            for (at, slot) in row.slots.iter().enumerate().filter(|(_, slot)| slot.lease.is_online()) {
+                let Some(seen) = slot.lease.last_seen().map(|seen| seen.timestamp_millis()) else { continue };
+                earliest = earliest.min(seen);
+                if seen <= before {
+                    silent.push(AgentRecord { row: Arc::clone(row), at });
+                }
+            }
+            row.seen_from.fetch_min(earliest, Ordering::SeqCst);
+        }
+        silent
     }
 
     /// Agents of a vendor of which nothing was heard after `before` and that were not given up since, at most `limit`.
-    pub(crate) fn lost_since(
-        &self,
-        vendor: Vendor,
-        before: DateTime<Utc>,
-        limit: usize,
-    ) -> Vec<Arc<AgentRecord>> {
-        let lost = |record: &AgentRecord| record.lease.is_lost(before) && record.agent().vendor == vendor;
-        let agents = self.agents.iter().filter(|record| lost(record));
-        agents.take(limit).map(|record| Arc::clone(&record)).collect()
+    pub(crate) fn lost_since(&self, vendor: Vendor, before: DateTime<Utc>, limit: usize) -> Vec<AgentRecord> {
+        let before = seconds(before);
+        let mut lost = Vec::new();
+        for row in self.records.rows() {
+            let Some(from) = row.heard_from.get(vendor as usize) else { continue };
+            if lost.len() >= limit {
+                break;
+            }
+            if from.load(Ordering::SeqCst) >= before {
+                continue;
+            }
+            // Forgotten before the look: what is noted during it is kept.
+            from.store(u32::MAX, Ordering::SeqCst);
+            let mut earliest = u32::MAX;
+            for at in 0..ABREAST {
+                let record = AgentRecord { row: Arc::clone(row), at };
+                let is_put = record.no() != NOBODY;
+                let Some(heard) = record.lease().waits_since().filter(|_| is_put) else { continue };
+                if record.look(|row| row.vendor) != vendor {
+                    continue;
+                }
+                earliest = earliest.min(heard);
+                if heard < before {
+                    lost.push(record);
+                }
+            }
+            from.fetch_min(earliest, Ordering::SeqCst);
+        }
+        lost.truncate(limit);
+        lost
     }
 
     /// Notes that a key was offered. Said again of the same key, its first time counts.
@@ -245,7 +643,7 @@ impl Registry {
     }
 
     /// Takes the leases that have to be written.
-    pub(crate) fn take_renewed(&self) -> Vec<Arc<AgentRecord>> {
+    pub(crate) fn take_renewed(&self) -> Vec<AgentRecord> {
         std::mem::take(&mut *self.renewed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -323,12 +721,12 @@ mod tests {
     fn a_changed_row_keeps_its_lease() {
         let registry = Registry::default();
         let record = registry.put(agent(7));
-        record.lease.renew(DateTime::from_timestamp(5, 0).unwrap(), Report::default());
+        record.lease().renew(DateTime::from_timestamp(5, 0).unwrap(), Report::default());
         let again = registry.put_with(Agent { name: "renamed".to_owned(), ..agent(7) }, || unreachable!());
-        assert!(Arc::ptr_eq(&record, &again));
+        assert_eq!((again.at, Arc::as_ptr(&again.row)), (record.at, Arc::as_ptr(&record.row)));
         assert_eq!(record.agent().name, "renamed");
-        assert!(record.lease.last_seen().is_some());
-        assert_eq!(registry.all().len(), 1);
+        assert!(record.lease().last_seen().is_some());
+        assert_eq!(registry.all().count(), 1);
     }
 
     #[test]
@@ -376,13 +774,96 @@ mod tests {
         let record = registry.put(agent(7));
         let at = |seconds: i64| DateTime::from_timestamp(1_774_103_400 + seconds, 0).unwrap();
         let lost = |vendor, seconds| registry.lost_since(vendor, at(seconds), 9).len();
-        record.lease.hear(at(0));
+        record.hear(at(0));
         assert_eq!((lost(Vendor::Achilles, 0), lost(Vendor::Achilles, 1)), (0, 1));
         assert_eq!(lost(Vendor::ZStack, 1), 0);
-        assert!(record.lease.give_up(true), "nobody has before");
+        assert!(record.lease().give_up(true), "nobody has before");
         assert_eq!(lost(Vendor::Achilles, 1), 0);
-        record.lease.hear(at(5));
+        record.hear(at(5));
         assert_eq!((lost(Vendor::Achilles, 5), lost(Vendor::Achilles, 6)), (0, 1));
+    }
+
+    #[test]
+    fn who_is_silent_is_found_until_it_is_told_and_again_when_it_was_back() {
+        let registry = Registry::default();
+        let at = |seconds: i64| DateTime::from_timestamp(1_774_103_400 + seconds, 0).unwrap();
+        for no in 1..=3 {
+            let online = no != 3;
+            registry.put_with(agent(no), || Lease::restore(Some(at(no)), None, online, false));
+        }
+        let silent = |seconds| -> Vec<No> {
+            let mut silent: Vec<_> = registry.silent_since(at(seconds)).iter().map(AgentRecord::no).collect();
+            silent.sort_unstable();
+            silent
+        };
+        assert_eq!((silent(0), silent(1), silent(1), silent(2)), (vec![], vec![1], vec![1], vec![1, 2]));
+        let two = registry.agent(2).unwrap();
+        two.lease().renew(at(50), Report::default());
+        assert_eq!(silent(9), [1]);
+        let one = registry.agent(1).unwrap();
+        assert!(one.lease().turn_offline(at(1)).is_some());
+        assert_eq!((silent(9), silent(49), silent(50)), (vec![], vec![], vec![2]));
+        one.lease().renew(at(40), Report::default());
+        assert_eq!(silent(45), [0; 0], "nobody was told that it is back");
+        assert!(one.turn_online().is_some());
+        assert_eq!((silent(39), silent(40)), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn who_was_given_up_and_heard_again_is_looked_for_again() {
+        let registry = Registry::default();
+        let at = |seconds: i64| DateTime::from_timestamp(1_774_103_400 + seconds, 0).unwrap();
+        for no in 1..=200 {
+            registry.put(agent(no)).hear(at(0));
+        }
+        let lost = |seconds| registry.lost_since(Vendor::Achilles, at(seconds), 150);
+        let first = lost(1);
+        assert_eq!(first.len(), 150, "no more than was asked for");
+        first.iter().for_each(|record| assert!(record.lease().give_up(true)));
+        let rest = lost(1);
+        assert_eq!(rest.len(), 50, "and the others next time");
+        rest.iter().for_each(|record| assert!(record.lease().give_up(true)));
+        assert_eq!(lost(100).len(), 0);
+        first[0].hear(at(50));
+        assert_eq!((lost(50).len(), lost(51).len()), (0, 1));
+        rest[0].is_not_given_up();
+        assert_eq!(lost(50).len(), 1);
+    }
+
+    #[test]
+    fn each_of_many_agents_is_found() {
+        let registry = Registry::default();
+        let count = 3 * No::try_from(ABREAST).unwrap() * 1024 / 100;
+        for no in 1..=count {
+            registry.put(agent(no * 7));
+        }
+        for no in 1..=count {
+            let named = registry.named(1, Vendor::Achilles, Kind::Agent, &format!("a-{}", no * 7));
+            let numbered = registry.agent(no * 7);
+            assert_eq!(named.map(|record| record.no()), Some(no * 7));
+            assert_eq!(numbered.map(|record| record.agent().no), Some(no * 7));
+            assert!(registry.agent(no * 7 - 1).is_none());
+        }
+        let all: std::collections::BTreeSet<_> = registry.all().map(|record| record.no()).collect();
+        assert_eq!(all, (1..=count).map(|no| no * 7).collect());
+    }
+
+    #[test]
+    fn an_agent_that_comes_by_two_ways_at_once_is_one() {
+        for _ in 0..50 {
+            let registry = Registry::default();
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| (1..=20).for_each(|no| drop(registry.put(agent(no)))));
+                }
+            });
+            assert_eq!(registry.all().count(), 20);
+        }
+    }
+
+    #[test]
+    fn what_is_held_of_an_agent_is_small() {
+        assert!(size_of::<Slot>() <= 112, "{}", size_of::<Slot>());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Reading a body that a stranger sends.
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -53,17 +55,23 @@ where
     B::Data: Send,
     B::Error: std::fmt::Display,
 {
-    let announced = headers
-        .get(http::header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
+    let announced = body.size_hint().exact().or_else(|| {
+        let said = headers.get(http::header::CONTENT_LENGTH)?;
+        said.to_str().ok()?.parse::<u64>().ok()
+    });
+    if announced.is_some_and(|length| u64::try_from(limit).is_ok_and(|limit| length > limit)) {
         return Err(Fault::TooLarge { limit });
     }
     if body.is_end_stream() {
         return Ok(Whole::empty());
     }
-    tokio::time::timeout(patience, collect(body, limit, room)).await.unwrap_or(Err(Fault::TooSlow))
+    let mut arriving = std::pin::pin!(collect(body, limit, room));
+    // Most bodies have come with their heads, and need no timer.
+    let at_once = poll_fn(|context| Poll::Ready(arriving.as_mut().poll(context))).await;
+    match at_once {
+        Poll::Ready(whole) => whole,
+        Poll::Pending => tokio::time::timeout(patience, arriving).await.unwrap_or(Err(Fault::TooSlow)),
+    }
 }
 
 async fn collect<B>(body: B, limit: usize, room: &Room) -> Result<Whole<'_>, Fault>
@@ -77,7 +85,10 @@ where
     let mut rest = BytesMut::new();
     let mut length = 0;
     let mut held: Option<SemaphorePermit<'_>> = None;
-    while let Some(frame) = body.frame().await {
+    // One that knows its length is at its end with the last piece.
+    while !body.is_end_stream()
+        && let Some(frame) = body.frame().await
+    {
         let frame = frame.map_err(|broken| {
             Fault::from(Violation::body("", "body.interrupted", format!("did not arrive whole: {broken}")))
         })?;

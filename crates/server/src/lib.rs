@@ -34,10 +34,11 @@ mod patience;
 mod serve;
 mod service;
 mod system;
+mod through;
 
 pub use limits::{AddressLimits, Peer};
 pub use mounts::{Mount, mounts};
 pub use objects::{ObjectLimits, Objects, Payload};
 pub use serve::{Listener, Settings, serve, serve_all};
-pub use service::{AgentService, Rooting};
+pub use service::{AgentService, Answering, Rooting};
 pub use system::{SystemClock, SystemEntropy};

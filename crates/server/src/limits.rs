@@ -2,12 +2,13 @@
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fleetwire_protocol::{AuthHeader, Fault, Pace, Traffic};
 use fleetwire_server_core::{Meters, Rate};
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use ipnet::IpNet;
 
 /// Addresses, and agents at addresses, that are counted at one time.
@@ -105,11 +106,10 @@ impl Gate {
     /// Who is asking, if they are held to limits. `secrets` are the headers in which a key may be.
     pub(crate) fn visit<'a>(
         &self,
-        extensions: &Extensions,
+        peer: IpAddr,
         headers: &HeaderMap,
         secrets: impl Iterator<Item = &'a str>,
     ) -> Option<Visit> {
-        let Peer(peer) = extensions.get::<Peer>()?;
         let address = self.address(peer.to_canonical(), headers);
         if address.is_loopback() && !self.limits.loopback {
             return None;
@@ -128,6 +128,9 @@ impl Gate {
     fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let trusted =
             |address: &IpAddr| self.limits.trusted_proxies.iter().any(|network| network.contains(address));
+        if !trusted(&peer) {
+            return peer;
+        }
         let hops = headers.get_all("x-forwarded-for").into_iter().rev();
         let mut hops = hops.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
         let mut address = peer;
@@ -191,6 +194,35 @@ impl Gate {
     }
 }
 
+/// How many may be at something at one time.
+#[derive(Debug)]
+pub(crate) struct Places {
+    free: AtomicUsize,
+}
+
+impl Places {
+    pub(crate) const fn new(count: usize) -> Self {
+        Self { free: AtomicUsize::new(count) }
+    }
+
+    /// Takes a place until it is dropped, if there is one.
+    pub(crate) fn take(&self) -> Option<Place<'_>> {
+        let one_less = |free: usize| free.checked_sub(1);
+        let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
+        taken.is_ok().then(|| Place(self))
+    }
+}
+
+/// A place that is taken.
+#[derive(Debug)]
+pub(crate) struct Place<'a>(&'a Places);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 /// The headers in which keys of an operation may be.
 pub(crate) fn secrets(alternatives: &'static [&'static [AuthHeader]]) -> impl Iterator<Item = &'static str> {
     let headers = alternatives.iter().copied().flatten();
@@ -229,13 +261,11 @@ mod tests {
     }
 
     fn visit(gate: &Gate, peer: &str, key: Option<&str>) -> Option<Visit> {
-        let mut extensions = Extensions::new();
-        extensions.insert(Peer(peer.parse().unwrap()));
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
             headers.insert("x-key", key.parse().unwrap());
         }
-        gate.visit(&extensions, &headers, ["X-Key"].into_iter())
+        gate.visit(peer.parse().unwrap(), &headers, ["X-Key"].into_iter())
     }
 
     fn seen(gate: &Gate, peer: &str, forwarded: &[&str]) -> String {
@@ -278,9 +308,18 @@ mod tests {
         assert!(visit(&calm, "127.0.0.1", None).is_none() && visit(&calm, "::1", None).is_none());
         assert!(visit(&calm, "::ffff:127.0.0.1", None).is_none());
         assert!(visit(&calm, "192.0.2.1", None).is_some());
-        assert!(calm.visit(&Extensions::new(), &HeaderMap::new(), [].into_iter()).is_none(), "who is it?");
         let strict = gate(AddressLimits { loopback: true, ..AddressLimits::default() });
         assert!(visit(&strict, "127.0.0.1", None).is_some());
+    }
+
+    #[test]
+    fn a_place_is_free_again_once_it_is_dropped() {
+        let places = Places::new(2);
+        let (first, second) = (places.take(), places.take());
+        assert!(first.is_some() && second.is_some() && places.take().is_none());
+        drop(first);
+        let third = places.take();
+        assert!(third.is_some() && places.take().is_none());
     }
 
     #[test]

@@ -1,32 +1,39 @@
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use fleetwire_server_core::Core;
 use fleetwire_server_core::store::Store;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use crate::limits::{AddressLimits, Peer};
-use crate::objects::{ObjectLimits, Objects};
-use crate::patience::Patient;
+use crate::limits::AddressLimits;
+use crate::objects::{ObjectLimits, Objects, Payload};
+use crate::patience::{HeadTimer, Patient};
 use crate::service::{BODY_BYTES, IN_FLIGHT, PATIENCE};
-use crate::{AgentService, Rooting, control};
+use crate::{AgentService, Answering, Rooting, control};
 
 /// Time between two looks for events that are too old to be kept.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Headers that hyper reads unless it is told another number, which costs it a list of so many at each request.
+const HEADERS: usize = 100;
 
 /// What bounds a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,12 +151,13 @@ pub async fn serve_all<S: Store>(
             None => agents.clone(),
             vendor => agents.clone().with_rooting(Rooting { listener: vendor, ..settings.rooting.clone() }),
         };
-        let (operators, room, settings) = (operators.clone(), Arc::clone(&room), settings.clone());
+        let site = Arc::new(Site { agents, operators: operators.clone() });
+        let (room, settings) = (Arc::clone(&room), settings.clone());
         let mut asked_to_stop = asked_to_stop.clone();
         accepting.spawn(async move {
             // An error means that the server is gone, which ends the same way.
             let stop = async { drop(asked_to_stop.wait_for(|asked| *asked).await) };
-            accept(socket, &agents, &operators, &room, &settings, stop).await;
+            accept(socket, &site, &room, &settings, stop).await;
         });
     }
     stop.await;
@@ -165,18 +173,17 @@ pub async fn serve_all<S: Store>(
 
 async fn accept<S: Store>(
     listener: TcpListener,
-    agents: &AgentService<S>,
-    operators: &Router,
+    site: &Arc<Site<S>>,
     room: &Arc<Semaphore>,
     settings: &Settings,
     stop: impl Future<Output = ()>,
 ) {
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
-        .max_buf_size(settings.header_bytes.max(8192))
-        .max_headers(settings.headers);
-    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(settings.header_timeout).max_buf_size(settings.header_bytes.max(8192));
+    if settings.headers > HEADERS {
+        http.max_headers(settings.headers);
+    }
+    let (stopping, asked_to_stop) = watch::channel(());
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
@@ -198,51 +205,179 @@ async fn accept<S: Store>(
         };
         // A small answer must not wait for the acknowledgement of an earlier one.
         let _ = stream.set_nodelay(true);
-        let (agents, operators) = (agents.clone(), operators.clone());
-        let service = service_fn(move |request| route(agents.clone(), operators.clone(), peer.ip(), request));
-        let connection = graceful.watch(
-            http.serve_connection(TokioIo::new(Patient::new(stream, settings.write_timeout)), service),
-        );
+        let front = Front { site: Arc::clone(site), peer: peer.ip(), headers: settings.headers };
+        let stream = TokioIo::new(Patient::new(stream, settings.write_timeout));
+        let connection = http.timer(HeadTimer::default()).serve_connection(stream, front);
+        let asked_to_stop = asked_to_stop.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = until_asked(connection, asked_to_stop).await {
                 tracing::debug!(%error, "a connection broke");
             }
             drop(place);
         });
     }
-    drop(listener);
-    if tokio::time::timeout(settings.stop_within, graceful.shutdown()).await.is_err() {
+    drop((listener, asked_to_stop));
+    let _ = stopping.send(());
+    if tokio::time::timeout(settings.stop_within, stopping.closed()).await.is_err() {
         tracing::warn!("some requests were cut off at the stop");
     }
 }
 
-/// Agents by mount, everything else to the operators' side.
-async fn route<S: Store>(
-    mut agents: AgentService<S>,
-    mut operators: Router,
+/// Serves a connection until it ends; once it is asked to stop, until the requests that are under way have their answers.
+/// Whoever asks waits for the receiver to be dropped.
+async fn until_asked<S: Store>(
+    connection: http1::Connection<TokioIo<Patient<TcpStream>>, Front<S>>,
+    mut asked_to_stop: watch::Receiver<()>,
+) -> hyper::Result<()> {
+    let asked = asked_to_stop.clone();
+    let mut stop = std::pin::pin!(asked_to_stop.changed());
+    let mut connection = std::pin::pin!(connection);
+    let mut listening: Option<Waker> = None;
+    let mut is_stopping = false;
+    poll_fn(|context| {
+        // Who is listening already need not listen again at each of its requests.
+        let is_listening = listening.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        let is_quiet = is_listening && asked.has_changed().is_ok_and(|asked| !asked);
+        if !is_stopping && !is_quiet {
+            listening = Some(context.waker().clone());
+            is_stopping = stop.as_mut().poll(context).is_ready();
+            if is_stopping {
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+        connection.as_mut().poll(context)
+    })
+    .await
+}
+
+/// What stands on a listener.
+struct Site<S> {
+    agents: AgentService<S>,
+    operators: Router,
+}
+
+/// What a connection is answered by: agents by mount, everything else goes to the operators' side.
+struct Front<S> {
+    site: Arc<Site<S>>,
     peer: IpAddr,
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    request.extensions_mut().insert(Peer(peer));
-    // Files are fetched at the server's own address, wherever a vendor stands.
-    if !request.uri().path().starts_with(control::OBJECTS) && agents.claims(&request) {
-        return agents.call(request).await.map(|response| response.map(Body::new));
+    /// Headers that a request may have.
+    headers: usize,
+}
+
+impl<S: Store> hyper::service::Service<Request<Incoming>> for Front<S> {
+    type Response = Response<Outgoing>;
+    type Error = Infallible;
+    type Future = Reply;
+
+    fn call(&self, request: Request<Incoming>) -> Reply {
+        if request.headers().len() > self.headers {
+            return Reply::TooManyHeaders;
+        }
+        // Files are fetched at the server's own address, wherever a vendor stands.
+        if request.uri().path().starts_with(control::OBJECTS) {
+            return Reply::Operators(Box::pin(operate(Arc::clone(&self.site), self.peer, request)));
+        }
+        match self.site.agents.answer(request, self.peer) {
+            Ok(answering) => Reply::Agents(answering),
+            Err(request) => Reply::Operators(Box::pin(operate(Arc::clone(&self.site), self.peer, request))),
+        }
     }
+}
+
+/// An answer under way, of either side.
+enum Reply {
+    Agents(Answering),
+    Operators(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+    TooManyHeaders,
+}
+
+impl Future for Reply {
+    type Output = Result<Response<Outgoing>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Agents(answering) => {
+                let answered = Pin::new(answering).poll(context);
+                answered.map_ok(|response| response.map(Outgoing::Agents))
+            }
+            Self::Operators(answering) => {
+                let answered = answering.as_mut().poll(context);
+                answered.map(|response| Ok(response.map(Outgoing::Operators)))
+            }
+            Self::TooManyHeaders => Poll::Ready(Ok(too_many_headers())),
+        }
+    }
+}
+
+/// What hyper itself answers if a request has more headers than it reads.
+#[cold]
+fn too_many_headers() -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::Operators(Body::empty()));
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The body of an answer of either side.
+enum Outgoing {
+    Agents(Payload),
+    Operators(Body),
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Agents(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Operators(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Agents(body) => body.is_end_stream(),
+            Self::Operators(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Agents(body) => body.size_hint(),
+            Self::Operators(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Answers on the operators' side.
+async fn operate<S: Store>(site: Arc<Site<S>>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    let Site { agents, operators } = &*site;
+    let mut operators = operators.clone();
     let gate = agents.gate();
-    let visit = gate.visit(request.extensions(), request.headers(), ["authorization"].into_iter());
-    let Some(visit) = visit else { return operators.call(request.map(Body::new)).await };
+    let visit = gate.visit(peer, request.headers(), ["authorization"].into_iter());
     // Operators' tokens are guessed no faster than agents' keys.
-    if let Err(fault) = gate.admit(&visit, None, None, agents.core().now()) {
-        return Ok(control::put_off(fault.retry_after().map(|wait| agents.core().spread(wait))));
+    if let Some(visit) = &visit
+        && let Err(fault) = gate.admit(visit, None, None, agents.core().now())
+    {
+        return control::put_off(fault.retry_after().map(|wait| agents.core().spread(wait)));
     }
-    let operator = request.headers().contains_key(http::header::AUTHORIZATION);
-    let response = operators.call(request.map(Body::new)).await?;
-    if response.status() == http::StatusCode::UNAUTHORIZED {
-        gate.refused(&visit, agents.core().now());
-    } else if operator && response.status().is_success() {
-        gate.welcomed(&visit, agents.core().now());
+    let operator = request.headers().contains_key(header::AUTHORIZATION);
+    let response = match operators.call(request.map(Body::new)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    if let Some(visit) = &visit {
+        if response.status() == StatusCode::UNAUTHORIZED {
+            gate.refused(visit, agents.core().now());
+        } else if operator && response.status().is_success() {
+            gate.welcomed(visit, agents.core().now());
+        }
     }
-    Ok(response)
+    response
 }
 
 /// Does what time alone does and nobody asks for, a batch at a time: what is left is done after the next flush.

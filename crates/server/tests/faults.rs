@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use fleetwire_server_core::lease::{Downtime, LeaseRow, Sample};
 use fleetwire_server_core::operator::{Registration, WorkWish};
 use fleetwire_server_core::store::{
     Catalogue, Directory, Founding, Images, Journal, Keys, Leases, MemoryStore, Outcome, Restored,
-    StoreError, WorkQueue,
+    StoreError, Taker, WorkQueue,
 };
 use fleetwire_server_core::{Clock, Config, Rate};
 use fleetwire_validation::{MAX_OPEN_MEMBERS, MAX_REPORTED};
@@ -80,6 +81,9 @@ impl Founding for FaultyStore {
     }
     async fn restore(&self) -> Outcome<Restored> {
         self.open()?.restore().await
+    }
+    async fn restore_agents(&self, numbers: RangeInclusive<No>, take: Taker) -> Outcome<()> {
+        self.open()?.restore_agents(numbers, take).await
     }
 }
 
@@ -1757,7 +1761,7 @@ async fn a_key_that_is_used_too_often_is_put_off_and_another_is_not() {
 }
 
 /// Whether an answer puts its caller off for a time within these seconds: it is a different one for each.
-fn retry_after(answer: &Answer, seconds: std::ops::RangeInclusive<u64>) -> bool {
+fn retry_after(answer: &Answer, seconds: RangeInclusive<u64>) -> bool {
     answer.header("retry-after").is_some_and(|text| seconds.contains(&text.parse().unwrap()))
 }
 
@@ -2132,13 +2136,14 @@ async fn a_stop_lets_requests_end_closes_the_door_and_writes_the_leases() {
     let now = fleet.server.clock.now();
     let Fleet { server, store, .. } = fleet;
     server.stop().await;
-    let restored = store.restore().await.unwrap();
-    assert_eq!(restored.up_until, Some(now));
-    let seen: Vec<String> = restored
-        .agents
+    assert_eq!(store.restore().await.unwrap().up_until, Some(now));
+    let (give, taken) = std::sync::mpsc::channel();
+    let take = Box::new(move |restored| give.send(restored).unwrap());
+    store.restore_agents(No::MIN..=No::MAX, take).await.unwrap();
+    let seen: Vec<String> = taken
         .into_iter()
-        .filter(|(_, lease)| lease.as_ref().is_some_and(|lease| lease.last_seen == now))
-        .map(|(agent, _)| agent.id)
+        .filter(|restored| restored.lease.as_ref().is_some_and(|lease| lease.last_seen == now))
+        .map(|restored| restored.agent.id)
         .collect();
     assert_eq!(seen, [ZSTACK_AGENT, ACHILLES_AGENT]);
 }

@@ -402,8 +402,10 @@ async fn a_committed_check_in_is_in_the_store_before_it_is_answered() {
         assert_eq!(server.ask(&acusight(&key)).await.status, 200);
         let now = server.core.now();
         let beside = SqliteStore::open(&path).unwrap();
-        let leases = beside.restore().await.unwrap().agents.into_iter().filter_map(|(_, lease)| lease);
-        let seen: Vec<_> = leases.map(|lease| lease.last_seen).collect();
+        let (give, taken) = std::sync::mpsc::channel();
+        let take = Box::new(move |restored| give.send(restored).unwrap());
+        beside.restore_agents(i64::MIN..=i64::MAX, take).await.unwrap();
+        let seen: Vec<_> = taken.into_iter().filter_map(|restored| Some(restored.lease?.last_seen)).collect();
         assert_eq!(seen, if commits_check_ins { vec![now] } else { Vec::new() });
         server.stop().await;
     }

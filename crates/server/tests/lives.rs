@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,7 +43,7 @@ use fleetwire_server_core::lease::{Downtime, LeaseRow, Liveness, Sample};
 use fleetwire_server_core::operator::{AgentView, NewModel, NewRelease, Registration, WorkWish};
 use fleetwire_server_core::store::{
     Catalogue, Directory, Founding, Images, Journal, Keys, Leases, MemoryStore, Restored, Store, StoreError,
-    WorkQueue,
+    Taker, WorkQueue,
 };
 use fleetwire_server_core::{Clock, Config, Core, Entropy};
 use fleetwire_store_sqlite::SqliteStore;
@@ -224,6 +225,7 @@ watch! {
     Founding {
         fn found(fresh: Foundation) -> (Foundation, bool);
         fn restore() -> Restored;
+        fn restore_agents(numbers: RangeInclusive<No>, take: Taker) -> ();
     }
     Directory {
         fn credential(digest: Digest) -> Option<Credential>;

@@ -1,9 +1,11 @@
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use fleetwire_server_core::domain::No;
 use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Foundation;
 use fleetwire_server_core::lease::{LeaseRow, Sample};
-use fleetwire_server_core::store::{Founding, Leases, Offer, Outcome, Restored};
+use fleetwire_server_core::store::{Founding, Leases, Offer, Outcome, Restored, RestoredAgent, Taker};
 use rusqlite::{Connection, Row, params};
 
 use crate::SqliteStore;
@@ -27,12 +29,15 @@ impl Founding for SqliteStore {
         .await
     }
 
-    async fn restore(&self) -> Outcome<Restored> {
+    async fn restore_agents(&self, numbers: RangeInclusive<No>, mut take: Taker) -> Outcome<()> {
         const SQL: &str = concat!(
             "SELECT ",
             agent_columns!(),
-            ", leases.last_seen, leases.report FROM agents LEFT JOIN leases ON leases.agent = agents.no ",
-            "ORDER BY agents.no"
+            ", leases.last_seen, leases.report, online.agent IS NOT NULL, ",
+            "EXISTS (SELECT 1 FROM work WHERE work.agent = agents.no AND work.state IN ('queued', 'delivered', 'running')) ",
+            "FROM agents ",
+            "LEFT JOIN leases ON leases.agent = agents.no LEFT JOIN online ON online.agent = agents.no ",
+            "WHERE agents.no BETWEEN ?1 AND ?2 ORDER BY agents.no"
         );
         let read = |row: &Row<'_>| {
             let mut columns = Columns::of(row);
@@ -41,14 +46,23 @@ impl Founding for SqliteStore {
             let report = columns.maybe()?;
             let lease =
                 last_seen.map(|last_seen| LeaseRow { agent: agent.no, last_seen, report, place: None });
-            Ok((agent, lease))
+            Ok(RestoredAgent { agent, lease, online: columns.plain()?, works: columns.plain()? })
         };
+        self.read(move |connection| {
+            let mut select = connection.prepare(SQL)?;
+            for restored in select.query_map([numbers.start(), numbers.end()], read)? {
+                take(restored?);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn restore(&self) -> Outcome<Restored> {
         self.read(move |connection| {
             let up_until = first(connection, "SELECT up_until FROM uptime", [], |row| {
                 row.get(0).map(|Column(up_until)| up_until)
             })?;
-            let online = all(connection, "SELECT agent FROM online", [], |row| row.get(0))?;
-            let agents = all(connection, SQL, [], read)?;
             let offers = all(
                 connection,
                 "SELECT no, rotation, coalesce(offered_at, updated_at) FROM agents
@@ -59,7 +73,10 @@ impl Founding for SqliteStore {
                     Ok(Offer { agent: columns.plain()?, rotation: columns.plain()?, at: columns.get()? })
                 },
             )?;
-            Ok(Restored { agents, up_until, online: online.into_iter().collect(), offers })
+            let numbers = first(connection, "SELECT min(no), max(no) FROM agents", [], |row| {
+                Ok(row.get::<_, Option<No>>(0)?.zip(row.get(1)?))
+            })?;
+            Ok(Restored { numbers: numbers.flatten(), up_until, offers })
         })
         .await
     }
@@ -73,13 +90,23 @@ fn kept(connection: &Connection) -> Done<Option<Foundation>> {
 }
 
 impl Leases for SqliteStore {
-    async fn flush(&self, leases: Vec<LeaseRow>, events: Vec<NewEvent>, now: DateTime<Utc>) -> Outcome<()> {
+    async fn flush(
+        &self,
+        mut leases: Vec<LeaseRow>,
+        events: Vec<NewEvent>,
+        now: DateTime<Utc>,
+    ) -> Outcome<()> {
         self.write(move |connection| {
+            // Neighbours share pages.
+            leases.sort_by_key(|lease| lease.agent);
+            // Most leases are there already.
             let mut renew = connection.prepare_cached(
+                "UPDATE leases SET last_seen = ?2, report = ?3 WHERE agent = ?1 AND last_seen <= ?2",
+            )?;
+            let mut begin = connection.prepare_cached(
                 "INSERT INTO leases (agent, last_seen, report)
                  SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM agents WHERE no = ?1)
-                 ON CONFLICT (agent) DO UPDATE SET last_seen = excluded.last_seen, report = excluded.report
-                 WHERE excluded.last_seen >= leases.last_seen",
+                 ON CONFLICT (agent) DO NOTHING",
             )?;
             let mut keep = connection.prepare_cached(
                 "INSERT INTO history (agent, place, at, report) VALUES (?1, ?2, ?3, ?4)
@@ -87,7 +114,11 @@ impl Leases for SqliteStore {
             )?;
             for lease in &leases {
                 let report = lease.report.as_ref().map(Column);
-                let renewed = renew.execute(params![lease.agent, Column(lease.last_seen), report])?;
+                let row = params![lease.agent, Column(lease.last_seen), report];
+                let renewed = match renew.execute(row)? {
+                    0 => begin.execute(row)?,
+                    renewed => renewed,
+                };
                 if let (Some(place), Some(report), 1..) = (lease.place, report, renewed) {
                     keep.execute(params![lease.agent, place, Column(lease.last_seen), report])?;
                 }

@@ -8,10 +8,12 @@ use fleetwire_server_core::domain::WhyClosed;
 use fleetwire_server_core::domain::{Agent, Kind, No, Standing, Vendor, Work, WorkState};
 use fleetwire_server_core::events::EventKind;
 use fleetwire_server_core::keys::Digest;
-use fleetwire_server_core::lease::Report;
+use fleetwire_server_core::lease::{PackedReport, Report};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::error::Done;
 
@@ -115,10 +117,36 @@ impl FromSql for Column<BTreeMap<String, String>> {
     }
 }
 
-impl ToSql for Column<&Report> {
+impl ToSql for Column<&PackedReport> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let Report { status, metrics, notes } = self.0;
-        to_json(&json!({"status": status, "metrics": metrics, "notes": notes}))
+        to_json(&ReportText(self.0))
+    }
+}
+
+/// A report as it is written. JSON writes what is not finite as null.
+struct ReportText<'a>(&'a PackedReport);
+
+impl Serialize for ReportText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Members<F>(F);
+
+        impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)>, F: Fn() -> I> Serialize for Members<F> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map((self.0)())
+            }
+        }
+
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("metrics", &Members(|| self.0.metrics()))?;
+        members.serialize_entry("notes", &Members(|| self.0.notes()))?;
+        members.serialize_entry("status", &self.0.status())?;
+        members.end()
+    }
+}
+
+impl FromSql for Column<PackedReport> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Column::<Report>::column_result(value).map(|Column(report)| Self(report.into()))
     }
 }
 
@@ -140,7 +168,7 @@ impl FromSql for Column<Report> {
     }
 }
 
-fn to_json<'a>(value: &impl serde::Serialize) -> rusqlite::Result<ToSqlOutput<'a>> {
+fn to_json<'a>(value: &impl Serialize) -> rusqlite::Result<ToSqlOutput<'a>> {
     let text = serde_json::to_string(value);
     text.map(Into::into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

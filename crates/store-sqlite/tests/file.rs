@@ -13,7 +13,7 @@ use fleetwire_server_core::events::{EventKind, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation};
 use fleetwire_server_core::lease::LeaseRow;
 use fleetwire_server_core::store::{
-    Directory, Founding, Images, Journal, Keys, Leases, Outcome, StoreError, WorkQueue,
+    Directory, Founding, Images, Journal, Keys, Leases, Outcome, RestoredAgent, StoreError, WorkQueue,
 };
 use fleetwire_store_sqlite::SqliteStore;
 use rusqlite::Connection;
@@ -28,6 +28,14 @@ fn folder() -> (TempDir, PathBuf) {
 
 fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path).expect("the store opens")
+}
+
+/// Every agent, as a start finds it.
+async fn restored_agents(store: &SqliteStore) -> Vec<RestoredAgent> {
+    let (give, taken) = std::sync::mpsc::channel();
+    let take = Box::new(move |restored| give.send(restored).expect("somebody takes it"));
+    store.restore_agents(i64::MIN..=i64::MAX, take).await.expect("it reads");
+    taken.into_iter().collect()
 }
 
 fn refusal(path: &Path) -> String {
@@ -113,7 +121,9 @@ async fn what_was_answered_is_there_after_a_restart() {
     let fresh = Foundation { rotation: [7; 32], ..foundation.clone() };
     assert!(store.found(fresh).await.unwrap() == (foundation, false));
     let restored = store.restore().await.unwrap();
-    assert_eq!(restored.agents, [(made.clone(), Some(lease(made.no))), (enrolled.clone(), None)]);
+    let agents = restored_agents(&store).await;
+    let leases: Vec<_> = agents.into_iter().map(|restored| (restored.agent, restored.lease)).collect();
+    assert_eq!(leases, [(made.clone(), Some(lease(made.no))), (enrolled.clone(), None)]);
     assert_eq!(restored.up_until, Some(at(6)));
     let bound =
         Credential { tenant: 1, vendor: Vendor::Achilles, agent: Some(enrolled.no), candidate: false };
@@ -192,8 +202,12 @@ async fn journal_of_a_file_of_the_first_version_begins_with_who_has_reported() {
     connection.close().unwrap();
 
     let store = open(&path);
-    let restored = store.restore().await.unwrap();
-    assert_eq!((restored.agents.len(), restored.online), (2, [2].into()));
+    let online: Vec<_> = restored_agents(&store)
+        .await
+        .into_iter()
+        .map(|restored| (restored.agent.no, restored.online))
+        .collect();
+    assert_eq!(online, [(1, false), (2, true)]);
     assert_eq!(store.events(DEFAULT_TENANT, EventQuery::default()).await.unwrap(), []);
     // Silent ever since, it is told of once.
     let offline = NewEvent {

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::achilles::{Answer, CheckUpdate, UpdateInfo};
 use fleetwire_protocol::wire::OrNull;
@@ -14,7 +12,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<CheckUpdate> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         origin: &Origin<'_>,
         _: Checked<CheckUpdate>,
     ) -> Result<Answer<OrNull<UpdateInfo>>, Fault> {

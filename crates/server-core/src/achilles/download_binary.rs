@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::achilles::DownloadBinary;
 use fleetwire_protocol::{Fault, File, Subject, base_name};
 use fleetwire_validation::Checked;
@@ -14,7 +12,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<DownloadBinary> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         _: &Origin<'_>,
         call: Checked<DownloadBinary>,
     ) -> Result<File, Fault> {

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::achilles::DownloadUpdate;
 use fleetwire_protocol::{Fault, File, Subject};
 use fleetwire_validation::Checked;
@@ -15,7 +13,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<DownloadUpdate> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         _: &Origin<'_>,
         call: Checked<DownloadUpdate>,
     ) -> Result<File, Fault> {

@@ -1,14 +1,15 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::Fault;
-use fleetwire_protocol::achilles::{AgentKey, Answer, Heartbeat, HeartbeatData, HeartbeatRequest};
+use fleetwire_protocol::achilles::{
+    AgentKey, Answer, Heartbeat, HeartbeatData, HeartbeatRequest, ReconnectReason, TaskId,
+};
 use fleetwire_protocol::wire::Timestamp;
 use fleetwire_validation::Checked;
 use serde_json::Value;
 
 use crate::core::internal;
-use crate::domain::{Agent, Observation};
-use crate::lease::{RECONNECT_REASON, Report};
+use crate::domain::Observation;
+use crate::lease::{PackedReport, RECONNECT_REASON};
+use crate::packed::AgentLook;
 use crate::registry::AgentRecord;
 use crate::sightings::Host;
 use crate::store::Store;
@@ -17,14 +18,13 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<Heartbeat> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         _: &Origin<'_>,
         call: Checked<Heartbeat>,
     ) -> Result<Answer<HeartbeatData>, Fault> {
         let request = call.into_inner().body;
-        let agent = record.agent();
-        if let Some(seen) = news(&request, &agent) {
-            let agent = self.store.observe(agent.no, seen, self.now()).await.map_err(internal)?;
+        if let Some(seen) = record.look(|row| news(&request, row)) {
+            let agent = self.store.observe(record.no(), seen, self.now()).await.map_err(internal)?;
             self.registry.put(agent);
         }
         let system = &request.system;
@@ -32,10 +32,10 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         self.sight(&record, &host);
         self.renew(&record, report(&request));
 
-        let agent = record.agent();
+        let offered = record.look(|row| row.rotating.then_some(row.rotation));
         let mut data = HeartbeatData::new(Timestamp::millis(self.now()));
-        if agent.rotating {
-            let key = self.rotations.candidate(AgentKey::PREFIX, agent.no, agent.rotation);
+        if let Some(rotation) = offered {
+            let key = self.rotations.candidate(AgentKey::PREFIX, record.no(), rotation);
             data.new_api_key = Some(AgentKey::from(key));
         }
         Ok(Answer::new(data))
@@ -46,11 +46,11 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
 ///
 /// Operating system and architecture stay as enrolled, since they choose the releases that an agent is offered
 /// (D-12); one that was registered without them is taken at its first word.
-fn news(request: &HeartbeatRequest, agent: &Agent) -> Option<Observation> {
-    let fact = |name: &str| agent.facts.get(name).and_then(Value::as_str);
+fn news(request: &HeartbeatRequest, agent: &AgentLook<'_>) -> Option<Observation> {
+    let fact = |name: &str| agent.text(name);
     let system = &request.system;
     let version = Some(request.agent_version.as_str()).filter(|version| !version.is_empty());
-    let version = version.filter(|version| agent.version.as_deref() != Some(*version));
+    let version = version.filter(|version| agent.version() != Some(*version));
     let facts = [
         ("hostname", Some(system.hostname.as_str()).filter(|hostname| fact("hostname") != Some(*hostname))),
         ("os", Some(system.os.as_str()).filter(|_| fact("os").is_none())),
@@ -68,34 +68,27 @@ fn news(request: &HeartbeatRequest, agent: &Agent) -> Option<Observation> {
     })
 }
 
-fn report(request: &HeartbeatRequest) -> Report {
+fn report(request: &HeartbeatRequest) -> PackedReport {
     let system = &request.system;
-    let metrics = [
-        ("uptime_seconds", Some(system.uptime_seconds)),
+    let figures = [
         ("cpu_percent", Some(system.cpu_percent)),
-        ("memory_mb", Some(system.memory_mb)),
-        ("total_memory_mb", system.total_memory_mb),
         ("disk_free_mb", Some(system.disk_free_mb)),
+        ("memory_mb", Some(system.memory_mb)),
         ("process_cpu_percent", system.process_cpu_percent),
         ("process_memory_mb", system.process_memory_mb),
+        ("total_memory_mb", system.total_memory_mb),
+        ("uptime_seconds", Some(system.uptime_seconds)),
     ];
-    let mut report = Report { status: Some(request.status.as_str().to_owned()), ..Report::default() };
-    for (name, value) in metrics {
-        if let Some(value) = value {
-            report.metrics.insert(name.to_owned(), value.get());
-        }
-    }
-    for (name, task) in
-        [("current_task", &request.current_task), ("last_task_completed", &request.last_task_completed)]
-    {
-        if let Some(task) = &task.0 {
-            report.notes.insert(name.to_owned(), task.to_string());
-        }
-    }
+    let figures: Vec<_> =
+        figures.into_iter().filter_map(|(name, figure)| Some((name, figure?.get()))).collect();
     // Agents fill in both, for servers that know only the one.
     let context = request.reconnect_context.as_ref().map(|context| &context.reason);
-    if let Some(reason) = context.or(request.reconnect_reason.as_ref()) {
-        report.notes.insert(RECONNECT_REASON.to_owned(), reason.to_string());
-    }
-    report
+    let reason = context.or(request.reconnect_reason.as_ref()).map(ReconnectReason::as_str);
+    let notes = [
+        ("current_task", request.current_task.0.as_ref().map(TaskId::as_str)),
+        ("last_task_completed", request.last_task_completed.0.as_ref().map(TaskId::as_str)),
+        (RECONNECT_REASON, reason),
+    ];
+    let notes: Vec<_> = notes.into_iter().filter_map(|(name, note)| Some((name, note?))).collect();
+    PackedReport::new(Some(request.status.as_str()), figures.into_iter(), notes.into_iter())
 }

@@ -15,8 +15,6 @@ mod wish;
 pub(crate) use task::word;
 pub(crate) use wish::settle;
 
-use std::sync::Arc;
-
 use fleetwire_protocol::achilles::{AgentAuth, PresentedAgent};
 use fleetwire_protocol::{Fault, NoAuth};
 use serde_json::Value;
@@ -28,15 +26,15 @@ use crate::store::Store;
 use crate::{Core, Identify};
 
 impl<S: Store> Identify<AgentAuth> for Core<S> {
-    type Caller = Arc<AgentRecord>;
+    type Caller = AgentRecord;
 
-    async fn identify(&self, presented: PresentedAgent) -> Result<Arc<AgentRecord>, Fault> {
+    async fn identify(&self, presented: PresentedAgent) -> Result<AgentRecord, Fault> {
         // The key takes effect only if everything else is right: a stale request must not end the old key.
         let skew = (self.now() - presented.timestamp).abs().to_std().unwrap_or_default();
         let timely = skew <= self.config.clock_skew;
         let credentials = presented.credentials;
         let named = |id: &str| id == credentials.agent_id.as_str();
-        self.sign_in(Vendor::Achilles, credentials.key.expose(), |agent| named(&agent.id) && timely).await
+        self.sign_in(Vendor::Achilles, credentials.key.expose(), |agent| named(agent.id()) && timely).await
     }
 }
 

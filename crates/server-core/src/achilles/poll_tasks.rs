@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::achilles::{Answer, PollTasks, Task};
 use fleetwire_protocol::wire::OneOrMany;
@@ -14,7 +12,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<PollTasks> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         _: &Origin<'_>,
         _: Checked<PollTasks>,
     ) -> Result<Option<Answer<OneOrMany<Task>>>, Fault> {

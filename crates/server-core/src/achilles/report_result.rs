@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use fleetwire_protocol::achilles::{Arch, BundleControl, Os, ReportResult, ResultAnswer, TaskResultRequest};
 use fleetwire_protocol::{Fault, Subject};
@@ -16,7 +14,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<ReportResult> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         _: &Origin<'_>,
         call: Checked<ReportResult>,
     ) -> Result<ResultAnswer, Fault> {

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::achilles::{ReportStatus, ResultAnswer, TaskStatus};
 use fleetwire_protocol::{Fault, Subject};
 use fleetwire_validation::Checked;
@@ -14,7 +12,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<ReportStatus> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         _: &Origin<'_>,
         call: Checked<ReportStatus>,
     ) -> Result<ResultAnswer, Fault> {
@@ -41,7 +39,7 @@ impl<S: Store> Handle<ReportStatus> for Core<S> {
             Reported::Now(work) => {
                 if work.state == WorkState::Failed {
                     // Another execution may wait already.
-                    record.lease.expect_work(None);
+                    record.lease().expect_work(None);
                 }
                 answer(&work, &agent, false)
             }

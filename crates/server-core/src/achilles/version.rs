@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::achilles::{Answer, Version, VersionInfo};
 use fleetwire_validation::Checked;
@@ -12,7 +10,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<Version> for Core<S> {
     async fn handle(
         &self,
-        record: Arc<AgentRecord>,
+        record: AgentRecord,
         _: &Origin<'_>,
         call: Checked<Version>,
     ) -> Result<Option<Answer<VersionInfo>>, Fault> {

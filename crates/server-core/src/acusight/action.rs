@@ -20,12 +20,11 @@ impl<S: Store> Core<S> {
         origin: &Origin<'_>,
         model: Option<String>,
     ) -> Result<Vec<DeviceAction>, Fault> {
-        let agent = device.agent();
-        if is_quiet(device, &agent, model.as_deref(), self.now()) {
+        if is_quiet(device, model.as_deref(), self.now()) {
             return Ok(Vec::new());
         }
         let report = ModelReport {
-            agent: agent.no,
+            agent: device.no(),
             model,
             action: self.new_id(),
             ttl: self.config.work_ttl,
@@ -45,11 +44,13 @@ impl<S: Store> Core<S> {
 }
 
 /// Whether a check-in changes nothing but the lease.
-fn is_quiet(device: &AgentRecord, agent: &Agent, model: Option<&str>, now: DateTime<Utc>) -> bool {
-    let running = model.or(agent.current_model.as_deref());
-    !device.lease.has_work(now)
-        && running == agent.current_model.as_deref()
-        && (agent.desired_model.is_none() || agent.desired_model.as_deref() == running)
+fn is_quiet(device: &AgentRecord, model: Option<&str>, now: DateTime<Utc>) -> bool {
+    let says_nothing_new = device.look(|row| {
+        let (current, desired) = (row.current_model(), row.desired_model());
+        let running = model.or(current);
+        running == current && (desired.is_none() || desired == running)
+    });
+    says_nothing_new && !device.lease().has_work(now)
 }
 
 fn action(work: &Work, device: &Agent) -> DeviceAction {

@@ -1,11 +1,9 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::acusight::{Checkin, CheckinResponse, ModelId};
 use fleetwire_validation::Checked;
 
 use super::own;
-use crate::lease::Report;
+use crate::lease::PackedReport;
 use crate::registry::AgentRecord;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
@@ -13,7 +11,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<Checkin> for Core<S> {
     async fn handle(
         &self,
-        device: Arc<AgentRecord>,
+        device: AgentRecord,
         origin: &Origin<'_>,
         call: Checked<Checkin>,
     ) -> Result<CheckinResponse, Fault> {
@@ -22,10 +20,8 @@ impl<S: Store> Handle<Checkin> for Core<S> {
         let model = request.current_model_id.map(ModelId::into_string);
         let actions = self.actions_for(&device, origin, model).await?;
 
-        let mut report = Report { status: request.status, ..Report::default() };
-        if let Some(address) = request.ip_address {
-            report.notes.insert("ip_address".to_owned(), address);
-        }
+        let address = request.ip_address.as_deref().map(|address| ("ip_address", address));
+        let report = PackedReport::new(request.status.as_deref(), [].into_iter(), address.into_iter());
         self.renew(&device, report);
         Ok(CheckinResponse::new(actions))
     }

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::acusight::{DeviceCheckin, DeviceCheckinRequest, DeviceCheckinResponse};
 use fleetwire_validation::Checked;
@@ -13,7 +11,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<DeviceCheckin> for Core<S> {
     async fn handle(
         &self,
-        device: Arc<AgentRecord>,
+        device: AgentRecord,
         origin: &Origin<'_>,
         call: Checked<DeviceCheckin>,
     ) -> Result<DeviceCheckinResponse, Fault> {

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use fleetwire_protocol::Fault;
 use fleetwire_protocol::acusight::{DeviceSelf, DeviceSelfData, DeviceStatus, Enveloped};
 use fleetwire_validation::Checked;
@@ -12,7 +10,7 @@ use crate::{Core, Handle, Origin};
 impl<S: Store> Handle<DeviceSelf> for Core<S> {
     async fn handle(
         &self,
-        device: Arc<AgentRecord>,
+        device: AgentRecord,
         _: &Origin<'_>,
         _: Checked<DeviceSelf>,
     ) -> Result<Enveloped<DeviceSelfData>, Fault> {

@@ -11,8 +11,6 @@ mod wish;
 pub(crate) use action::word;
 pub(crate) use wish::settle;
 
-use std::sync::Arc;
-
 use fleetwire_protocol::acusight::{DeviceKey, DeviceKeyAuth};
 use fleetwire_protocol::{Fault, Subject};
 
@@ -22,16 +20,16 @@ use crate::store::Store;
 use crate::{Core, Identify};
 
 impl<S: Store> Identify<DeviceKeyAuth> for Core<S> {
-    type Caller = Arc<AgentRecord>;
+    type Caller = AgentRecord;
 
-    async fn identify(&self, key: DeviceKey) -> Result<Arc<AgentRecord>, Fault> {
+    async fn identify(&self, key: DeviceKey) -> Result<AgentRecord, Fault> {
         self.sign_in(Vendor::Acusight, key.expose(), |_| true).await
     }
 }
 
 /// The device that a message names must be the one that its key belongs to.
 fn own(device: &AgentRecord, named: &str) -> Result<(), Fault> {
-    if device.agent().id == named { Ok(()) } else { Err(Fault::NotYours(Subject::Device)) }
+    if device.look(|row| row.id() == named) { Ok(()) } else { Err(Fault::NotYours(Subject::Device)) }
 }
 
 /// The organization that a tenant is called in this dialect: a UUID made of its number.

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use fleetwire_protocol::Fault;
@@ -18,7 +17,7 @@ const QUOTA_RETRY: Duration = Duration::from_secs(60);
 impl<S: Store> Handle<NotifyImage> for Core<S> {
     async fn handle(
         &self,
-        device: Arc<AgentRecord>,
+        device: AgentRecord,
         _: &Origin<'_>,
         call: Checked<NotifyImage>,
     ) -> Result<ImageNotificationResponse, Fault> {
@@ -27,7 +26,7 @@ impl<S: Store> Handle<NotifyImage> for Core<S> {
         let image = NewImage {
             id: format!("img_{}", self.new_id()),
             batch: format!("batch_{}", self.new_id()),
-            agent: device.agent().no,
+            agent: device.no(),
             storage_key: request.storage_key,
             filename: request.filename,
             width: request.width,

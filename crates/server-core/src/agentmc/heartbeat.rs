@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use fleetwire_protocol::agentmc::{
     AgentNo, AgentReport, AgentSummary, CommandPayload, Heartbeat, HeartbeatRequest, HeartbeatResponse, Host,
     HostStatus, RuntimeCommand, RuntimeUpdate, UpdateStatus,
 };
-use fleetwire_protocol::wire::{FreeMap, OrNull, TextOr, Timestamp};
+use fleetwire_protocol::wire::{FreeMap, Number, OrNull, TextOr, Timestamp};
 use fleetwire_protocol::{Call, Fault, Place, Subject};
 use fleetwire_validation::Checked;
 use serde_json::{Map, Value};
@@ -13,10 +12,12 @@ use serde_json::{Map, Value};
 use super::bad_parameter;
 use crate::core::{KeyScope, internal};
 use crate::domain::{
-    Agent, CommandUpdate, HandedOver, HostLimits, HostReport, Hosted, HostedAgent, Kind, No, Observation,
-    Reported, Vendor, Work, WorkEvent,
+    Agent, CommandUpdate, HOSTED_KEY, HandedOver, HostLimits, HostReport, Hosted, HostedAgent, Kind, No,
+    Observation, Reported, Vendor, Work, WorkEvent,
 };
-use crate::lease::{Liveness, Report};
+use crate::lease::{Liveness, PackedReport};
+use crate::packed::AgentLook;
+use crate::registry::AgentRecord;
 use crate::sightings;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
@@ -38,14 +39,14 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         }
         let own = self.own_agent(scope);
         if let Some(own) = &own {
-            keep_to(own.agent().no, &mut reported)?;
+            keep_to(own.no(), &mut reported)?;
         }
         // The rules have seen to it that one of the two is there; the body wins.
         let fingerprint = request.host.fingerprint.clone().or(params.fingerprint).ok_or(Fault::Internal)?;
-        let meta = facts(&request)?;
+        let mut stable = facts(&request)?;
+        let volatile: Vec<_> = VOLATILE.iter().filter_map(|name| stable.remove_entry(*name)).collect();
         let now = self.now();
 
-        let stable = meta.iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
         let report = HostReport {
             tenant: scope.tenant,
             bound: scope.agent.filter(|_| own.is_none()),
@@ -53,7 +54,7 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
             host: Observation {
                 name: Some(request.host.name.clone()),
                 version: Some(request.host.meta.runtime.version.clone()),
-                facts: stable.map(|(name, value)| (name.clone(), value.clone())).collect(),
+                facts: stable,
                 parent: None,
             },
             agents: reported,
@@ -66,20 +67,16 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
             commands: own.is_none(),
             at: now,
         };
-        let HostNow { host, agents, all, commands } = self.report_host(report).await?;
+        let HostNow { record, mut answer, said, agents, all, commands } = self.report_host(report).await?;
 
-        if let Some(record) = self.registry.agent(host.no) {
-            let meta = &request.host.meta;
-            #[expect(clippy::cast_precision_loss, reason = "a second in a hundred million years")]
-            let up = meta.uptime_seconds as f64;
-            self.sight(&record, &sightings::Host { name: Some(&meta.hostname), up: Some(up) });
-            self.renew(&record, host_report(&request));
-        }
-        for agent in agents.iter().flatten() {
-            if let Some(record) = self.registry.agent(agent.no) {
-                self.sight(&record, &sightings::Host { name: Some(&host.id), up: None });
-                self.renew(&record, agent_report(&request));
-            }
+        let meta = &request.host.meta;
+        #[expect(clippy::cast_precision_loss, reason = "a second in a hundred million years")]
+        let up = meta.uptime_seconds as f64;
+        self.sight(&record, &sightings::Host { name: Some(&meta.hostname), up: Some(up) });
+        self.renew(&record, host_report(&request));
+        for (record, _) in agents.iter().flatten() {
+            self.sight(record, &sightings::Host { name: Some(answer.fingerprint.as_str()), up: None });
+            self.renew(record, agent_report(&request));
         }
         let online = all
             .iter()
@@ -87,14 +84,10 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
             .filter(|record| matches!(self.liveness(record), Liveness::Online | Liveness::Delayed))
             .count();
 
-        let mut answer =
-            Host::new(host.no, host.tenant, host.name.as_str(), host.id.as_str(), HostStatus::Online);
         answer.last_seen_at = OrNull(Some(Timestamp::seconds(now)));
-        answer.meta = OrNull(Some(FreeMap(meta.into_iter().collect())));
+        answer.meta = OrNull(Some(FreeMap(said.into_iter().chain(volatile).collect())));
         answer.agents_total = i64::try_from(all.len()).unwrap_or(i64::MAX);
         answer.agents_online = i64::try_from(online).unwrap_or(i64::MAX);
-        answer.created_at = OrNull(Some(Timestamp::seconds(host.created_at)));
-        answer.updated_at = OrNull(Some(Timestamp::seconds(host.updated_at)));
         answer.agent_runtime = Some(request.meta.runtime.name.clone());
         answer.agent_runtime_version = Some(request.meta.runtime.version.clone());
 
@@ -102,11 +95,12 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         let mut response = HeartbeatResponse::new(Timestamp::seconds(now), Some(answer));
         response.defaults = Some(self.defaults());
         response.host_runtime_commands = commands.iter().filter_map(command).collect();
+        let told: Vec<_> = agents.into_iter().map(|agent| agent.map(|(_, summary)| summary)).collect();
         if request.agent.is_some() {
-            response.agent = agents.first().and_then(Option::as_ref).map(summary);
+            response.agent = told.first().cloned().flatten();
         }
         if !request.agents.is_empty() {
-            response.agents = agents.iter().flatten().map(summary).collect();
+            response.agents = told.into_iter().flatten().collect();
         }
         Ok(response)
     }
@@ -114,29 +108,36 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
 
 /// A host as it now stands, and what it is to do.
 struct HostNow {
-    host: Agent,
+    record: AgentRecord,
+    /// It as it is told of itself, as far as its row goes.
+    answer: Host,
+    /// What it has said of itself that seldom changes.
+    said: Map<String, Value>,
     /// The agents reported; `None` for those that there is no room for.
-    agents: Vec<Option<Agent>>,
+    agents: Vec<Option<(AgentRecord, AgentSummary)>>,
     all: Vec<No>,
     commands: Vec<Work>,
 }
 
 impl<S: Store> Core<S> {
     /// Takes a report; asks the store only if it says something new, or there may be commands for the host.
-    async fn report_host(&self, report: HostReport) -> Result<HostNow, Fault> {
+    async fn report_host(&self, mut report: HostReport) -> Result<HostNow, Fault> {
         let record = self.registry.named(report.tenant, Vendor::AgentMc, Kind::Host, &report.fingerprint);
         if let Some(record) = &record {
             // It cannot sign in with a key of its own any more, and no other key brings it back.
-            let host = record.agent();
-            if host.disabled || report.bound.is_some_and(|bound| bound != host.no) {
+            let disabled = record.look(|row| row.disabled);
+            if disabled || report.bound.is_some_and(|bound| bound != record.no()) {
                 return Err(Fault::NotYours(Subject::Host));
             }
             let is_quiet =
-                report.updates.is_empty() && !(report.commands && record.lease.has_work(self.now()));
-            if is_quiet && let Some(known) = self.known_host(&host, &report) {
-                return Ok(known);
+                report.updates.is_empty() && !(report.commands && record.lease().has_work(self.now()));
+            if is_quiet && let Some((agents, all)) = self.known_on(record, &report) {
+                let said = std::mem::take(&mut report.host.facts);
+                let (answer, commands) = (record.look(told_of), Vec::new());
+                return Ok(HostNow { record: record.clone(), answer, said, agents, all, commands });
             }
         }
+        let said = report.host.facts.clone();
         let updates: Vec<_> = report.updates.iter().map(|update| update.no).collect();
         let is_handed_commands = report.commands;
         let call = || self.store.report_host(report);
@@ -145,7 +146,7 @@ impl<S: Store> Core<S> {
                 let hosted = self.handing_over(record, call, handed_over).await?;
                 if !matches!(hosted, Hosted::Taken { .. }) {
                     // Nothing was looked at, so that there may be work still.
-                    record.lease.expect_work(None);
+                    record.lease().expect_work(None);
                 }
                 hosted
             }
@@ -153,15 +154,20 @@ impl<S: Store> Core<S> {
         };
         match hosted {
             Hosted::Taken { host, agents, all, told, handed_over } => {
-                self.registry.put(host.clone());
-                for agent in agents.iter().flatten() {
-                    self.registry.put_member(agent.clone());
-                }
-                self.registry.set_members(host.no, all.clone());
                 for (no, told) in updates.into_iter().zip(&told) {
                     note(&host, no, told);
                 }
-                Ok(HostNow { host, agents, all, commands: handed_over.work })
+                let put = |agent: Agent| {
+                    self.registry.put_member(agent.clone());
+                    let record = self.registry.agent(agent.no)?;
+                    let summary = record.look(summary);
+                    Some((record, summary))
+                };
+                let record = self.registry.put(host);
+                let agents = agents.into_iter().map(|agent| agent.and_then(put)).collect();
+                self.registry.set_members(record.no(), all.clone());
+                let answer = record.look(told_of);
+                Ok(HostNow { record, answer, said, agents, all, commands: handed_over.work })
             }
             Hosted::OtherHost => Err(Fault::NotYours(Subject::Host)),
             Hosted::OtherAgent => Err(Fault::NotYours(Subject::Agent)),
@@ -170,25 +176,37 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// Host and agents, if the report says of each just what is known already.
-    fn known_host(&self, host: &Arc<Agent>, report: &HostReport) -> Option<HostNow> {
-        if report.host.changes(host) {
+    /// The agents reported and all agents of the host, if the report says of each and of the host just what is known
+    /// already.
+    #[expect(clippy::type_complexity, reason = "as it stands in the host now")]
+    fn known_on(
+        &self,
+        host: &AgentRecord,
+        report: &HostReport,
+    ) -> Option<(Vec<Option<(AgentRecord, AgentSummary)>>, Vec<No>)> {
+        if host.look(|row| row.is_changed_by(&report.host)) {
             return None;
         }
-        let all = self.registry.members(host.no)?;
-        // As in stores, the one with the lowest number has a key.
-        let by_key: BTreeMap<_, _> = if report.agents.iter().all(|agent| agent.no.is_some()) {
-            BTreeMap::new()
-        } else {
-            let members = all.iter().rev().filter_map(|no| self.registry.agent(*no));
-            members.filter_map(|member| Some((member.agent().hosted_key()?.to_owned(), member))).collect()
-        };
+        let all = self.registry.members(host.no())?;
+        let keys = report.agents.iter().filter(|agent| agent.no.is_none()).map(|agent| agent.key.as_str());
+        let mut by_key: BTreeMap<_, Option<AgentRecord>> = keys.map(|key| (key, None)).collect();
+        if !by_key.is_empty() {
+            for member in all.iter().filter_map(|no| self.registry.agent(*no)) {
+                // As in stores, the one with the lowest number has a key.
+                member.look(|row| {
+                    let place = row.text(HOSTED_KEY).and_then(|key| by_key.get_mut(key));
+                    if let Some(place @ None) = place {
+                        *place = Some(member.clone());
+                    }
+                });
+            }
+        }
         let has_room = report.limits.has_room_on_host(all.len());
         let mut agents = Vec::with_capacity(report.agents.len());
         for reported in &report.agents {
             let known = match reported.no {
                 Some(no) => Some(self.registry.agent(no)?),
-                None => by_key.get(reported.key.as_str()).cloned(),
+                None => by_key.get(reported.key.as_str()).cloned().flatten(),
             };
             let Some(known) = known else {
                 if has_room {
@@ -197,18 +215,17 @@ impl<S: Store> Core<S> {
                 agents.push(None);
                 continue;
             };
-            let agent = known.agent();
-            let same = agent.tenant == report.tenant
-                && agent.vendor == Vendor::AgentMc
-                && agent.kind == Kind::Agent
-                && agent.parent == Some(host.no)
-                && all.contains(&agent.no);
-            if !same || reported.seen.changes(&agent) {
-                return None;
-            }
-            agents.push(Some(Agent::clone(&agent)));
+            let summary = known.look(|row| {
+                let same = row.tenant == report.tenant
+                    && row.vendor == Vendor::AgentMc
+                    && row.kind == Kind::Agent
+                    && row.parent == Some(host.no())
+                    && all.contains(&row.no);
+                (same && !row.is_changed_by(&reported.seen)).then(|| summary(row))
+            })?;
+            agents.push(Some((known, summary)));
         }
-        Some(HostNow { host: Agent::clone(host), agents, all, commands: Vec::new() })
+        Some((agents, all))
     }
 }
 
@@ -335,51 +352,49 @@ fn hosted(agent: &AgentReport) -> HostedAgent {
     }
 }
 
-fn host_report(request: &HeartbeatRequest) -> Report {
+fn host_report(request: &HeartbeatRequest) -> PackedReport {
     let meta = &request.host.meta;
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let metrics = [
-        ("uptime_seconds", meta.uptime_seconds as f64),
-        ("disk_total_bytes", meta.disk.total_bytes as f64),
         ("disk_free_bytes", meta.disk.free_bytes as f64),
+        ("disk_total_bytes", meta.disk.total_bytes as f64),
         ("ram_gb", meta.ram_gb.get()),
+        ("uptime_seconds", meta.uptime_seconds as f64),
     ];
-    Report {
-        metrics: metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        ..Report::default()
-    }
+    PackedReport::new(None, metrics.into_iter(), [].into_iter())
 }
 
-fn agent_report(request: &HeartbeatRequest) -> Report {
+fn agent_report(request: &HeartbeatRequest) -> PackedReport {
     let meta = &request.meta;
-    let mut report = Report::default();
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let counts = [
-        ("tokens_in", meta.tokens_in),
-        ("tokens_out", meta.tokens_out),
-        ("queue_depth", meta.queue_depth),
-        ("context_tokens_used", meta.context_tokens_used),
-    ]
-    .map(|(name, count)| (name, count.map(|count| count as f64)));
-    let shares = [
-        ("context_percent_used", meta.context_percent_used),
-        ("cache_hit_rate_percent", meta.cache_hit_rate_percent),
-        ("usage_window_percent_left", meta.usage_window_percent_left),
-        ("usage_day_percent_left", meta.usage_day_percent_left),
-    ]
-    .map(|(name, share)| (name, share.map(|share| share.get())));
-    for (name, value) in counts.into_iter().chain(shares) {
-        if let Some(value) = value {
-            report.metrics.insert(name.to_owned(), value);
-        }
-    }
-    report.notes.insert("runtime".to_owned(), format!("{} {}", meta.runtime.name, meta.runtime.version));
-    report
+    let count = |count: Option<u64>| count.map(|count| count as f64);
+    let share = |share: Option<Number>| share.map(Number::get);
+    let figures = [
+        ("cache_hit_rate_percent", share(meta.cache_hit_rate_percent)),
+        ("context_percent_used", share(meta.context_percent_used)),
+        ("context_tokens_used", count(meta.context_tokens_used)),
+        ("queue_depth", count(meta.queue_depth)),
+        ("tokens_in", count(meta.tokens_in)),
+        ("tokens_out", count(meta.tokens_out)),
+        ("usage_day_percent_left", share(meta.usage_day_percent_left)),
+        ("usage_window_percent_left", share(meta.usage_window_percent_left)),
+    ];
+    let figures: Vec<_> = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect();
+    let runtime = format!("{} {}", meta.runtime.name, meta.runtime.version);
+    PackedReport::new(None, figures.into_iter(), [("runtime", runtime.as_str())].into_iter())
 }
 
-fn summary(agent: &Agent) -> AgentSummary {
-    let mut summary = AgentSummary::new(agent.no, agent.name.as_str());
-    summary.kind = agent.facts.get("type").and_then(Value::as_str).map(str::to_owned);
-    summary.runtime_key = agent.hosted_key().map(str::to_owned);
+/// A host as it is told of itself.
+fn told_of(host: &AgentLook<'_>) -> Host {
+    let mut told = Host::new(host.no, host.tenant, host.name(), host.id(), HostStatus::Online);
+    told.created_at = OrNull(Some(Timestamp::seconds(host.created_at())));
+    told.updated_at = OrNull(Some(Timestamp::seconds(host.updated_at())));
+    told
+}
+
+fn summary(agent: &AgentLook<'_>) -> AgentSummary {
+    let mut summary = AgentSummary::new(agent.no, agent.name());
+    summary.kind = agent.text("type").map(str::to_owned);
+    summary.runtime_key = agent.text(HOSTED_KEY).map(str::to_owned);
     summary
 }

@@ -69,7 +69,7 @@ impl<S: Store> Core<S> {
         let own = self.own_agent(scope);
         let Some(no) = named else {
             if let Some(own) = own {
-                return Ok(own.agent().no);
+                return Ok(own.no());
             }
             let members = scope.agent.map(|host| self.hosted_on(host)).unwrap_or_default();
             return match members[..] {
@@ -92,8 +92,8 @@ impl<S: Store> Core<S> {
     /// The agents of a host, also before its first report to this process.
     fn hosted_on(&self, host: No) -> Vec<No> {
         self.registry.members(host).unwrap_or_else(|| {
-            let agents = self.registry.all().into_iter().map(|record| record.agent());
-            agents.filter(|agent| agent.parent == Some(host)).map(|agent| agent.no).collect()
+            let all = self.registry.all();
+            all.filter(|agent| agent.look(|row| row.parent == Some(host))).map(|agent| agent.no()).collect()
         })
     }
 

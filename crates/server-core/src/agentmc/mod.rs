@@ -6,8 +6,6 @@ mod wish;
 
 pub(crate) use wish::{settle, word};
 
-use std::sync::Arc;
-
 use fleetwire_protocol::agentmc::{ApiKey, ApiKeyAuth, Defaults};
 use fleetwire_protocol::{Fault, Place, Violation};
 
@@ -36,9 +34,9 @@ impl<S: Store> Core<S> {
     }
 
     /// The one agent that a key is good for, if it is that of an agent and not of a host or a tenant.
-    fn own_agent(&self, scope: KeyScope) -> Option<Arc<AgentRecord>> {
+    fn own_agent(&self, scope: KeyScope) -> Option<AgentRecord> {
         let own = self.registry.agent(scope.agent?)?;
-        (own.agent().kind == Kind::Agent).then_some(own)
+        (own.look(|row| row.kind) == Kind::Agent).then_some(own)
     }
 }
 

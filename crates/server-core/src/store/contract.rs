@@ -14,13 +14,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::mpsc::channel;
 use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use super::{Offer, Outcome, Restored, Store, StoreError};
+use super::{Offer, Outcome, Restored, RestoredAgent, Store, StoreError};
 use crate::domain::{
     Agent, Annotation, Announced, Asked, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled,
     Enrolment, Execution, FilePlace, Finding, FindingFilter, FoundRow, HOSTED_KEY, HandedOver, HostLimits,
@@ -304,14 +305,46 @@ pub async fn first_foundation_stays<S: Store>(store: &S) {
     assert!(second == (foundation(1), false));
 }
 
+/// All that a start finds.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Whole {
+    agents: Vec<(Agent, Option<LeaseRow>)>,
+    online: BTreeSet<No>,
+    working: BTreeSet<No>,
+    up_until: Option<DateTime<Utc>>,
+    offers: Vec<Offer>,
+}
+
+async fn whole<S: Store>(store: &S) -> Whole {
+    let Restored { numbers, up_until, offers } = store.restore().await.expect("restored");
+    let mut whole = Whole { up_until, offers, ..Whole::default() };
+    let Some((first, last)) = numbers else { return whole };
+    // In two parts, which belong together.
+    for part in [first..=first, first + 1..=last] {
+        let (give, taken) = channel();
+        let take = Box::new(move |restored| give.send(restored).expect("somebody takes it"));
+        store.restore_agents(part.clone(), take).await.expect("restored");
+        for RestoredAgent { agent, lease, online, works } in taken {
+            assert!(part.contains(&agent.no));
+            whole.online.extend(online.then_some(agent.no));
+            whole.working.extend(works.then_some(agent.no));
+            whole.agents.push((agent, lease));
+        }
+    }
+    assert!(whole.agents.is_sorted_by_key(|(agent, _)| agent.no));
+    assert_eq!(whole.agents.last().map(|(agent, _)| agent.no), Some(last));
+    whole
+}
+
 pub async fn restore_returns_agents_with_leases_and_uptime<S: Store>(store: &S) {
-    assert_eq!(store.restore().await.expect("an empty store"), Restored::default());
+    assert_eq!(whole(store).await, Whole::default());
     let seen = registered(store, "seen").await;
     let silent = registered(store, "silent").await;
-    let lease = LeaseRow { agent: seen.no, last_seen: at(5), report: Some(report("idle")), place: None };
+    let lease =
+        LeaseRow { agent: seen.no, last_seen: at(5), report: Some(report("idle").into()), place: None };
     store.flush(vec![lease.clone()], Vec::new(), at(7)).await.expect("flushed");
 
-    let restored = store.restore().await.expect("restored");
+    let restored = whole(store).await;
     assert_eq!(restored.agents, [(seen, Some(lease)), (silent, None)]);
     assert_eq!(restored.up_until, Some(at(7)));
 }
@@ -350,7 +383,7 @@ pub async fn refused_registration_leaves_nothing<S: Store>(store: &S) {
 
     assert_eq!(key(store, "fresh").await, None);
     assert_eq!(key(store, "key").await, Some(bound(&first)));
-    assert_eq!(store.restore().await.expect("restored").agents.len(), 2);
+    assert_eq!(whole(store).await.agents.len(), 2);
     registered(store, "d-3").await;
 }
 
@@ -525,7 +558,7 @@ pub async fn concurrent_enrolments_make_as_many_agents_as_uses<S: Store>(store: 
         }
     }
     assert_eq!((agents, uses(store, "t").await), (5, 5));
-    assert_eq!(store.restore().await.expect("restored").agents.len(), 5);
+    assert_eq!(whole(store).await.agents.len(), 5);
 }
 
 pub async fn enrolment_takes_the_tenant_of_the_token<S: Store>(store: &S) {
@@ -762,13 +795,13 @@ fn report(status: &str) -> Report {
 }
 
 async fn leases<S: Store>(store: &S) -> Vec<LeaseRow> {
-    store.restore().await.expect("restored").agents.into_iter().filter_map(|(_, lease)| lease).collect()
+    whole(store).await.agents.into_iter().filter_map(|(_, lease)| lease).collect()
 }
 
 pub async fn later_lease_wins_and_again_is_the_same<S: Store>(store: &S) {
     let agent = registered(store, "d-1").await.no;
-    let later = LeaseRow { agent, last_seen: at(9), report: Some(report("later")), place: None };
-    let earlier = LeaseRow { agent, last_seen: at(8), report: Some(report("earlier")), place: None };
+    let later = LeaseRow { agent, last_seen: at(9), report: Some(report("later").into()), place: None };
+    let earlier = LeaseRow { agent, last_seen: at(8), report: Some(report("earlier").into()), place: None };
     store.flush(vec![earlier.clone()], Vec::new(), at(10)).await.expect("flushed");
     assert_eq!(leases(store).await, std::slice::from_ref(&earlier));
     for rows in [[later.clone()], [earlier], [later.clone()]] {
@@ -776,7 +809,7 @@ pub async fn later_lease_wins_and_again_is_the_same<S: Store>(store: &S) {
         assert_eq!(leases(store).await, std::slice::from_ref(&later));
     }
     // Two check-ins within one tick of the clock: the flush that comes later has the later one.
-    let as_late = LeaseRow { report: Some(report("as late")), ..later };
+    let as_late = LeaseRow { report: Some(report("as late").into()), ..later };
     store.flush(vec![as_late.clone()], Vec::new(), at(10)).await.expect("flushed");
     assert_eq!(leases(store).await, [as_late]);
     let silent = LeaseRow { agent, last_seen: at(11), report: None, place: None };
@@ -795,7 +828,7 @@ pub async fn lease_of_an_unknown_agent_is_ignored<S: Store>(store: &S) {
 pub async fn uptime_does_not_go_back<S: Store>(store: &S) {
     store.flush(Vec::new(), Vec::new(), at(9)).await.expect("flushed");
     store.flush(Vec::new(), Vec::new(), at(8)).await.expect("flushed");
-    assert_eq!(store.restore().await.expect("restored").up_until, Some(at(9)));
+    assert_eq!(whole(store).await.up_until, Some(at(9)));
 }
 
 // Work
@@ -1246,7 +1279,7 @@ pub async fn downtime_puts_deadlines_off_once<S: Store>(store: &S) {
     store.flush(Vec::new(), Vec::new(), at(10)).await.expect("flushed");
     store.excuse(Downtime { from: at(10), to: at(610) }).await.expect("excused");
     assert_eq!(named(store, &agent, "w").await.0.deadline, Some(at(750)));
-    assert_eq!(store.restore().await.expect("restored").up_until, Some(at(610)));
+    assert_eq!(whole(store).await.up_until, Some(at(610)));
     // It had taken too long before the server went away.
     store.excuse(Downtime { from: at(800), to: at(900) }).await.expect("excused");
     assert_eq!(named(store, &agent, "w").await.0.deadline, Some(at(750)));
@@ -1833,24 +1866,24 @@ pub async fn number_of_no_agent_of_the_tenant_is_unknown<S: Store>(store: &S) {
     let theirs = numbered(store, 7, OTHER_TENANT).await;
     let device = registered(store, "d-1").await;
     let (host, ..) = taken(store, host_report("f-0", Vec::new())).await;
-    let before = store.restore().await.expect("restored");
+    let before = whole(store).await;
     for no in [theirs.no, device.no, host.no, 404] {
         let mixed = host_report("f-1", vec![hosted(None, "a"), hosted(Some(no), "b")]);
         assert_eq!(reported(store, mixed).await, Hosted::UnknownAgent);
     }
-    assert_eq!(store.restore().await.expect("restored"), before);
+    assert_eq!(whole(store).await, before);
 }
 
 pub async fn key_bound_to_a_host_is_good_for_that_host_only<S: Store>(store: &S) {
     let (one, ..) = taken(store, host_report("f-1", Vec::new())).await;
     let (two, ..) = taken(store, host_report("f-2", Vec::new())).await;
-    let before = store.restore().await.expect("restored");
+    let before = whole(store).await;
     for fingerprint in ["f-2", "f-3"] {
         let report = host_report(fingerprint, vec![hosted(None, "a")]);
         let report = HostReport { bound: Some(one.no), ..report };
         assert_eq!(reported(store, report).await, Hosted::OtherHost);
     }
-    assert_eq!(store.restore().await.expect("restored"), before);
+    assert_eq!(whole(store).await, before);
     let own = HostReport { bound: Some(two.no), ..host_report("f-2", vec![hosted(None, "a")]) };
     let (host, agents, _) = taken(store, own).await;
     assert_eq!((host.no, agents[0].parent), (two.no, Some(two.no)));
@@ -1861,10 +1894,10 @@ pub async fn bound_key_cannot_take_an_agent_of_another_host<S: Store>(store: &S)
     numbered(store, 8, DEFAULT_TENANT).await;
     taken(store, host_report("f-1", vec![hosted(Some(7), "a")])).await;
     let (two, ..) = taken(store, host_report("f-2", Vec::new())).await;
-    let before = store.restore().await.expect("restored");
+    let before = whole(store).await;
     let grab = host_report("f-2", vec![hosted(None, "b"), hosted(Some(7), "a")]);
     assert_eq!(reported(store, HostReport { bound: Some(two.no), ..grab }).await, Hosted::OtherAgent);
-    assert_eq!(store.restore().await.expect("restored"), before);
+    assert_eq!(whole(store).await, before);
     // One that is on no host yet is nobody else's.
     let adopt = host_report("f-2", vec![hosted(Some(8), "a")]);
     let (_, agents, all) = taken(store, HostReport { bound: Some(two.no), ..adopt }).await;

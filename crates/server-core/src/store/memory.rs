@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 mod catalogue;
 mod images;
 
-use super::{Directory, Founding, Journal, Keys, Leases, Offer, Outcome, Restored, StoreError, WorkQueue};
+use super::{
+    Directory, Founding, Journal, Keys, Leases, Offer, Outcome, Restored, RestoredAgent, StoreError, Taker,
+    WorkQueue,
+};
 use crate::domain::Batch;
 use crate::domain::{
     Agent, Announced, Asked, Binary, CommandUpdate, Credential, Delivery, Enrolled, Enrolment, Execution,
@@ -368,15 +371,27 @@ impl Founding for MemoryStore {
 
     async fn restore(&self) -> Outcome<Restored> {
         let state = self.state();
-        let agents = state
-            .agents
-            .values()
-            .map(|agent| (agent.clone(), state.leases.get(&agent.no).cloned()))
-            .collect();
         let waits = |offer: &Offer| state.agents.get(&offer.agent).is_some_and(|agent| agent.rotating);
         let offers = state.offers.values().filter(|(offer, told)| !told && waits(offer));
         let offers = offers.map(|(offer, _)| *offer).collect();
-        Ok(Restored { agents, up_until: state.up_until, online: state.online.clone(), offers })
+        let numbers = state.agents.keys().next().copied().zip(state.agents.keys().next_back().copied());
+        Ok(Restored { numbers, up_until: state.up_until, offers })
+    }
+
+    async fn restore_agents(&self, numbers: RangeInclusive<No>, take: Taker) -> Outcome<()> {
+        let state = self.state();
+        // A map takes a range that is the wrong way round for a mistake.
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let restored = state.agents.range(numbers).map(|(no, agent)| RestoredAgent {
+            agent: agent.clone(),
+            lease: state.leases.get(no).cloned(),
+            online: state.online.contains(no),
+            works: state.open.get(no).is_some_and(|open| !open.is_empty()),
+        });
+        restored.for_each(take);
+        Ok(())
     }
 }
 
@@ -642,7 +657,7 @@ impl Leases for MemoryStore {
             let late = state.leases.get(&lease.agent).is_some_and(|known| known.last_seen > lease.last_seen);
             if !late && state.agents.contains_key(&lease.agent) {
                 if let (Some(place), Some(report)) = (lease.place, &lease.report) {
-                    let sample = Sample { at: lease.last_seen, report: report.clone() };
+                    let sample = Sample { at: lease.last_seen, report: report.report() };
                     state.history.entry(lease.agent).or_default().insert(place, sample);
                 }
                 state.leases.insert(lease.agent, LeaseRow { place: None, ..lease });

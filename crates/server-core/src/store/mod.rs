@@ -11,8 +11,8 @@
 //! # }
 //! ```
 
-use std::collections::BTreeSet;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -62,19 +62,41 @@ pub trait Founding {
     /// the first.
     fn found(&self, fresh: Foundation) -> impl Future<Output = Outcome<(Foundation, bool)>> + Send;
 
-    /// Every agent with its lease, and when a flush last said that the server was up.
+    /// When a flush last said that the server was up, and which keys wait to be used.
     fn restore(&self) -> impl Future<Output = Outcome<Restored>> + Send;
+
+    /// Gives away each agent of these numbers, the last one included, in their order. There may be a million, which are
+    /// taken where they are read.
+    fn restore_agents(
+        &self,
+        numbers: RangeInclusive<No>,
+        take: Taker,
+    ) -> impl Future<Output = Outcome<()>> + Send;
+}
+
+/// Takes what [`Founding::restore_agents`] finds.
+pub type Taker = Box<dyn FnMut(RestoredAgent) + Send>;
+
+/// An agent as [`Founding::restore_agents`] finds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestoredAgent {
+    /// Its row.
+    pub agent: Agent,
+    /// Its lease, if it has ever checked in.
+    pub lease: Option<LeaseRow>,
+    /// Whether its latest event of that sort says that it is online.
+    pub online: bool,
+    /// Whether it has work that has not come to its end.
+    pub works: bool,
 }
 
 /// What [`Founding::restore`] finds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Restored {
-    /// Agents and their leases, in the order of their numbers.
-    pub agents: Vec<(Agent, Option<LeaseRow>)>,
+    /// The lowest and the highest number of an agent, if there is one.
+    pub numbers: Option<(No, No)>,
     /// When the server was last known to be up.
     pub up_until: Option<DateTime<Utc>>,
-    /// The agents whose latest event of that sort says that they are online.
-    pub online: BTreeSet<No>,
     /// Keys that were offered, are not used yet, and of which that has not been told.
     pub offers: Vec<Offer>,
 }

@@ -42,7 +42,7 @@ impl<S: Store> Handle<AutoRegisterHeartbeat> for Core<S> {
             None if scope.agent.is_some() => return Err(Fault::NotYours(Subject::Agent)),
             None => {}
         }
-        let quiet = known.filter(|record| !says.observation().changes(&record.agent()));
+        let quiet = known.filter(|record| !record.look(|row| row.is_changed_by(&says.observation())));
         let record = match quiet {
             Some(record) => record,
             None => match self.store.announce(says, self.config.agents_per_tenant).await.map_err(internal)? {

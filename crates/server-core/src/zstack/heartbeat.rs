@@ -2,9 +2,9 @@ use fleetwire_protocol::Fault;
 use fleetwire_protocol::zstack::{self, Heartbeat};
 use fleetwire_validation::Checked;
 
-use super::report;
 use crate::core::{KeyScope, internal};
 use crate::domain::Observation;
+use crate::lease::PackedReport;
 use crate::sightings::Host;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
@@ -18,20 +18,19 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
     ) -> Result<zstack::Agent, Fault> {
         let call = call.into_inner();
         let record = self.covered(scope, call.params.uuid.as_str()).await?;
-        let agent = record.agent();
 
         let seen = Observation { version: Some(call.body.version), ..Observation::default() };
-        if seen.changes(&agent) {
-            let agent = self.store.observe(agent.no, seen, self.now()).await.map_err(internal)?;
+        if record.look(|row| row.is_changed_by(&seen)) {
+            let agent = self.store.observe(record.no(), seen, self.now()).await.map_err(internal)?;
             self.registry.put(agent);
         }
         self.sight(&record, &Host { name: None, up: Some(call.body.uptime.get()) });
-        let report = report([
-            ("uptime_seconds", Some(call.body.uptime)),
-            ("cpu_percent", Some(call.body.cpu_usage)),
-            ("memory_percent", Some(call.body.mem_usage)),
-        ]);
-        self.renew(&record, report);
+        let figures = [
+            ("cpu_percent", call.body.cpu_usage.get()),
+            ("memory_percent", call.body.mem_usage.get()),
+            ("uptime_seconds", call.body.uptime.get()),
+        ];
+        self.renew(&record, PackedReport::new(None, figures.into_iter(), [].into_iter()));
         Ok(self.told(&record))
     }
 }

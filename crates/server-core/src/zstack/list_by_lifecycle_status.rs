@@ -6,6 +6,7 @@ use fleetwire_validation::Checked;
 use super::status;
 use crate::core::KeyScope;
 use crate::domain::{HIGHEST_NO, Kind, Vendor};
+use crate::registry::AgentRecord;
 use crate::store::Store;
 use crate::{Core, Handle, Origin};
 
@@ -25,18 +26,19 @@ impl<S: Store> Handle<ListByLifecycleStatus> for Core<S> {
 
         // The agents themselves are not copied before it is known which are on the page. A token of one agent sees
         // that one.
-        let mut found = self.registry.all();
-        found.retain(|record| {
-            let agent = record.agent();
-            agent.tenant == scope.tenant
-                && agent.vendor == Vendor::ZStack
-                && agent.kind == Kind::Agent
-                && !agent.disabled
-                && scope.agent.is_none_or(|bound| bound == agent.no)
-                && status(self.liveness(record)) == asked.status
+        let found = self.registry.all().filter(|record| {
+            let is_seen = record.look(|row| {
+                row.tenant == scope.tenant
+                    && row.vendor == Vendor::ZStack
+                    && row.kind == Kind::Agent
+                    && !row.disabled
+                    && scope.agent.is_none_or(|bound| bound == row.no)
+            });
+            is_seen && status(self.liveness(record)) == asked.status
         });
+        let mut found: Vec<_> = found.collect();
         let total = found.len();
-        found.sort_by_cached_key(|record| record.agent().no);
+        found.sort_unstable_by_key(AgentRecord::no);
         let on_page = found
             .into_iter()
             .skip(usize::try_from(offset).unwrap_or(usize::MAX))
@@ -50,7 +52,7 @@ impl<S: Store> Handle<ListByLifecycleStatus> for Core<S> {
                 item.agent_id = Some(agent.id.as_str().into());
                 item.status = Some(asked.status.clone());
                 item.current_version = agent.version.clone();
-                item.last_heartbeat = record.lease.last_seen().map(Timestamp::seconds);
+                item.last_heartbeat = record.lease().last_seen().map(Timestamp::seconds);
                 item
             })
             .collect();

@@ -11,7 +11,6 @@ mod wish;
 pub(crate) use action_result::word;
 pub(crate) use wish::settle;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fleetwire_protocol::wire::{JsonText, Number, Timestamp};
@@ -45,7 +44,7 @@ impl<S: Store> Identify<BearerAuth> for Core<S> {
 
 impl<S: Store> Core<S> {
     /// The agent of an id, if the caller's token is good for it.
-    async fn covered(&self, scope: KeyScope, uuid: &str) -> Result<Arc<AgentRecord>, Fault> {
+    async fn covered(&self, scope: KeyScope, uuid: &str) -> Result<AgentRecord, Fault> {
         let record = self.named(scope.tenant, Vendor::ZStack, Kind::Agent, uuid).await?;
         let record = record.ok_or(Fault::Unknown(Subject::Agent))?;
         covers(scope, &record)?;
@@ -54,31 +53,33 @@ impl<S: Store> Core<S> {
 
     /// An agent's record as it is told.
     fn told(&self, record: &AgentRecord) -> zstack::Agent {
-        let agent = record.agent();
-        let text = |name: &str| agent.facts.get(name).and_then(Value::as_str).map(str::to_owned);
         let mut told = zstack::Agent::default();
-        told.uuid = Some(agent.id.as_str().into());
-        told.name = Some(agent.name.clone());
-        told.kind = text("type").map(|word| AgentType::from(word.as_str()));
-        told.version = agent.version.clone();
         told.status = Some(status(self.liveness(record)));
-        told.endpoint = text("endpoint");
-        told.platform_id = text("platformId");
-        told.region = text("region");
-        // Those of operators, or else what the agent has said, as it said it.
-        let own = text(LABELS).filter(|_| agent.labels.is_empty()).map(JsonText::new);
-        told.labels = Some(own.unwrap_or_else(|| JsonText::from(&Value::from_iter(agent.labels.clone()))));
-        told.last_heartbeat_at = record.lease.last_seen().map(Timestamp::seconds);
-        told.create_date = Some(Timestamp::seconds(agent.created_at));
-        told.last_op_date = Some(Timestamp::seconds(agent.updated_at));
+        told.last_heartbeat_at = record.lease().last_seen().map(Timestamp::seconds);
+        record.look(|agent| {
+            let text = |name: &str| agent.text(name).map(str::to_owned);
+            told.uuid = Some(agent.id().into());
+            told.name = Some(agent.name().to_owned());
+            told.kind = agent.text("type").map(AgentType::from);
+            told.version = agent.version().map(str::to_owned);
+            told.endpoint = text("endpoint");
+            told.platform_id = text("platformId");
+            told.region = text("region");
+            // Those of operators, or else what the agent has said, as it said it.
+            let labels = agent.labels();
+            let own = if labels.len() == 0 { text(LABELS).map(JsonText::new) } else { None };
+            told.labels = Some(own.unwrap_or_else(|| JsonText::from(&Value::from_iter(labels))));
+            told.create_date = Some(Timestamp::seconds(agent.created_at()));
+            told.last_op_date = Some(Timestamp::seconds(agent.updated_at()));
+        });
         told
     }
 }
 
 /// Whether a token is good for an agent. One that is shut out is covered by none.
 fn covers(scope: KeyScope, record: &AgentRecord) -> Result<(), Fault> {
-    let agent = record.agent();
-    if agent.disabled || scope.agent.is_some_and(|bound| bound != agent.no) {
+    let disabled = record.look(|row| row.disabled);
+    if disabled || scope.agent.is_some_and(|bound| bound != record.no()) {
         return Err(Fault::NotYours(Subject::Agent));
     }
     Ok(())

@@ -38,7 +38,7 @@ mod operations;
 mod refusal;
 
 use crate::objects::Objects;
-use crate::service::go_through;
+use crate::through::Through;
 pub use batches::{AnnotationBody, BatchBody, BatchList, BatchQuery, ImageBody, ImageList, ImageQuery};
 pub use events::{EventAgent, EventBody, EventFilter, EventList};
 use files::Files;
@@ -162,7 +162,7 @@ async fn admit<S: Store>(State(core): State<Arc<Core<S>>>, mut request: Request,
         return Refusal::unauthenticated().into_response();
     };
     request.extensions_mut().insert(Tenant(tenant));
-    go_through(next.run(request)).await
+    Through::new(next.run(request)).await
 }
 
 /// The bearer token that a request presents. The scheme's case does not matter (RFC 9110, 11.1).

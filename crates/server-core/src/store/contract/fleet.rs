@@ -73,7 +73,7 @@ pub async fn agents_that_say_the_same_at_once_are_one<S: Store>(store: &S) {
         })
         .collect();
     assert!(numbers.iter().all(|no| *no == numbers[0]), "{numbers:?}");
-    assert_eq!(store.restore().await.expect("restored").agents.len(), 1);
+    assert_eq!(super::whole(store).await.agents.len(), 1);
 }
 
 pub async fn full_fleet_takes_no_newcomer_and_knows_its_agents<S: Store>(store: &S) {
@@ -99,7 +99,7 @@ pub async fn newcomers_at_once_fill_a_fleet_exactly<S: Store>(store: &S) {
     let made = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Announced::New(_)))).count();
     let full = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Announced::Full))).count();
     assert_eq!((made, full), (7, 13));
-    assert_eq!(store.restore().await.expect("restored").agents.len(), 7);
+    assert_eq!(super::whole(store).await.agents.len(), 7);
 }
 
 pub async fn newcomer_that_cannot_be_made_takes_no_room<S: Store>(store: &S) {

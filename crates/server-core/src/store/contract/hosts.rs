@@ -53,9 +53,9 @@ pub async fn agents_beyond_the_room_of_a_tenant_are_left_out<S: Store>(store: &S
     };
     let (first, all) = taken_of(store, report("f-1", &["a", "b", "c"])).await;
     assert_eq!((first[2], all.len()), (None, 2));
-    let before = store.restore().await.expect("restored");
+    let before = super::whole(store).await;
     assert_eq!(reported(store, report("f-2", &["a"])).await, Hosted::Full);
-    assert_eq!(store.restore().await.expect("restored"), before);
+    assert_eq!(super::whole(store).await, before);
     assert_eq!(taken_of(store, report("f-1", &["b", "a"])).await.0, [first[1], first[0]]);
     let theirs = HostReport { tenant: OTHER_TENANT, ..report("f-1", &["a", "b", "c"]) };
     assert_eq!(taken_of(store, theirs).await.1.len(), 2, "each tenant has room of its own");

@@ -187,14 +187,14 @@ pub async fn online_and_offline_are_told_in_turn<S: Store>(store: &S) {
     flush(store, stays).await;
     flush(store, [turn(&agent, true, 2), turn(&agent, true, 3), turn(&other, true, 3)]).await;
     flush(store, [turn(&agent, true, 4)]).await;
-    let online = store.restore().await.expect("restored").online;
+    let online = whole(store).await.online;
     assert_eq!(online, BTreeSet::from([agent.no, other.no]));
     flush(
         store,
         [turn(&agent, false, 5), turn(&agent, true, 6), turn(&agent, false, 7), turn(&agent, false, 8)],
     )
     .await;
-    assert_eq!(store.restore().await.expect("restored").online, BTreeSet::from([other.no]));
+    assert_eq!(whole(store).await.online, BTreeSet::from([other.no]));
     let turns = told(store).await.into_iter().skip(2);
     let turns: Vec<_> =
         turns.map(|event| (event.agent.expect("of an agent"), event.kind, event.at)).collect();
@@ -218,7 +218,7 @@ pub async fn other_news_is_told_as_often_as_it_comes<S: Store>(store: &S) {
     assert_eq!(kinds(store).await, ["registered", "clone_suspected", "clone_suspected"]);
     let kept = told(store).await.pop().expect("told");
     assert_eq!(kept, suspicion.into_event(kept.no));
-    assert_eq!(store.restore().await.expect("restored").online, BTreeSet::new());
+    assert_eq!(whole(store).await.online, BTreeSet::new());
 }
 
 pub async fn events_are_read_on_from_a_number<S: Store>(store: &S) {

@@ -168,7 +168,7 @@ pub async fn report_takes_its_place_in_the_history<S: Store>(store: &S) {
     let row = |seconds, place| LeaseRow {
         agent,
         last_seen: at(seconds),
-        report: Some(report(&seconds.to_string())),
+        report: Some(report(&seconds.to_string()).into()),
         place,
     };
     let sample = |seconds: i64| Sample { at: at(seconds), report: report(&seconds.to_string()) };
@@ -192,7 +192,7 @@ pub async fn unused_key_is_told_once_for_each_offer<S: Store>(store: &S) {
     let unused = |rotation| NewEvent::key_unused(&agent, rotation, at(1), at(400));
     let flush =
         async |rotation| store.flush(Vec::new(), vec![unused(rotation)], at(0)).await.expect("flushed");
-    let waiting = async || store.restore().await.expect("reads").offers;
+    let waiting = async || whole(store).await.offers;
     flush(1).await;
     assert_eq!(of_kind(store, EventKind::KeyUnused).await.len(), 0, "nothing was offered");
 

@@ -29,7 +29,7 @@ pub async fn standing_changes_once_and_is_told<S: Store>(store: &S) {
     for standing in Standing::ALL {
         assert_eq!(stand(standing, 5).await.expect("there is such an agent"), gone, "nothing leads back");
     }
-    let restored = store.restore().await.expect("restored").agents;
+    let restored = super::whole(store).await.agents;
     assert!(restored.iter().any(|(agent, _)| *agent == gone));
     assert!(matches!(store.stand(404, Standing::Disabled, at(6)).await, Err(StoreError::Missing("agent"))));
     let query = EventQuery { agent: Some(agent.no), ..EventQuery::default() };

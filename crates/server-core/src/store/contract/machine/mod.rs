@@ -36,7 +36,7 @@ use crate::events::{Event, EventKind, EventQuery};
 use crate::keys::Digest;
 use crate::lease::LeaseRow;
 use crate::operator::AgentView;
-use crate::store::{Catalogue, Directory, Founding, Journal, Keys, Store, WorkQueue};
+use crate::store::{Catalogue, Directory, Journal, Keys, Store, WorkQueue};
 use crate::{Config, Core};
 
 /// What a store stands on, so that it outlives the servers that use it.
@@ -854,7 +854,7 @@ impl<G: Ground> Machine<G> {
     fn look(&self) -> Reality {
         let store = self.ground.store();
         to_the_end(async {
-            let restored = store.restore().await.expect("it reads");
+            let restored = super::whole(&*store).await;
             let (mut work, mut tokens, mut events) = (Vec::new(), Vec::new(), Vec::new());
             for tenant in TENANTS {
                 work.extend(

@@ -1217,7 +1217,7 @@ impl Model {
         let away = self.away.map(|(from, to)| Downtime { from: moment(from), to: moment(to) });
         for (place, member) in self.members.iter_mut().enumerate() {
             let seen = member.seen.map(moment);
-            let state = liveness(moment(now), seen, &cadence(member.vendor), away);
+            let state = liveness(moment(now), seen, &cadence(member.vendor), away, member.online);
             if member.online && state == Liveness::Offline {
                 member.online = false;
                 turns.push((place, false));

@@ -2,6 +2,7 @@
 //! and an executor that takes the steps of two requests in a given order.
 
 use std::future::poll_fn;
+use std::ops::RangeInclusive;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -94,6 +95,7 @@ stage! {
     Founding {
         fn found(fresh: Foundation) -> (Foundation, bool);
         fn restore() -> Restored;
+        fn restore_agents(numbers: RangeInclusive<No>, take: Taker) -> ();
     }
     Directory {
         fn credential(digest: Digest) -> Option<Credential>;
