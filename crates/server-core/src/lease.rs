@@ -457,7 +457,11 @@ mod tests {
         ] {
             assert_eq!(CADENCE.judge(silence), expected, "{silence:?}");
             if let Ok(silence) = TimeDelta::from_std(silence) {
-                assert_eq!(liveness(at(0) + silence, Some(at(0)), &CADENCE, None, false), expected, "{silence:?}");
+                assert_eq!(
+                    liveness(at(0) + silence, Some(at(0)), &CADENCE, None, false),
+                    expected,
+                    "{silence:?}"
+                );
             }
         }
     }
@@ -490,7 +494,8 @@ mod tests {
         let downtime = Downtime { from: at(0), to: at(86_400) };
         for silent_before in [0, 1, 89, 90, 91, 179] {
             for up in 0..90 {
-                let seen = liveness(at(86_400 + up), Some(at(-silent_before)), &CADENCE, Some(downtime), false);
+                let seen =
+                    liveness(at(86_400 + up), Some(at(-silent_before)), &CADENCE, Some(downtime), false);
                 assert_ne!(seen, Liveness::Offline, "silent for {silent_before} s before, up for {up} s");
             }
             let late = liveness(at(86_400 + 90), Some(at(-silent_before)), &CADENCE, Some(downtime), false);

@@ -484,10 +484,11 @@ impl<S: Store> Core<S> {
         }
         let key = self.mint(key_prefix(vendor));
         let agent = self.store.replace_keys(agent.no, Digest::of(&key), self.now()).await?;
+        // It may have left since it was looked at; whether before its keys were changed, the store's answer alone says.
+        let had_left = agent.standing().is_final();
         self.registry.forget_keys(agent.no);
         let record = self.registry.put(agent);
-        // It may have left since it was looked at.
-        if record.look(|row| row.departed.is_some()) {
+        if had_left {
             return Err(OperatorError::Unsuitable("this agent has left for good and has no keys"));
         }
         Ok((self.view(&record), key))

@@ -40,7 +40,9 @@ use fleetwire_server_core::domain::{Batch, BatchFilter, ImageFilter, ImageRow};
 use fleetwire_server_core::events::{Event, EventKind, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation, hex, sha256, unhex};
 use fleetwire_server_core::lease::{Downtime, LeaseRow, Liveness, Sample};
-use fleetwire_server_core::operator::{AgentView, NewModel, NewRelease, Registration, WorkWish};
+use fleetwire_server_core::operator::{
+    AgentView, NewModel, NewRelease, OperatorError, Registration, WorkWish,
+};
 use fleetwire_server_core::store::{
     Catalogue, Directory, Founding, Images, Journal, Keys, Leases, MemoryStore, Restored, Store, StoreError,
     Taker, WorkQueue,
@@ -983,6 +985,23 @@ async fn a_slow_first_sign_in_does_not_bring_an_ended_key_back<K: Shelf>(world: 
     assert!(slow.await.unwrap().is_ok());
     assert_eq!(world.poll(&agent).await, Err(REFUSED));
     assert!(world.poll(&changed).await.is_ok());
+}
+
+async fn keys_that_were_changed_before_an_agent_left_for_good_were_changed<K: Shelf>(world: World<K>) {
+    let (_, agent) = world.living("ws-1").await;
+    let gate = world.hold_next("replace_keys");
+    let (core, id) = (Arc::clone(&world.up.as_ref().unwrap().core), agent.agent_id.as_str().to_owned());
+    let named = id.clone();
+    let revoke =
+        tokio::spawn(async move { core.revoke_keys(DEFAULT_TENANT, Vendor::Achilles, &named).await });
+    gate.reached.notified().await;
+    let leaves = world.core().stand(DEFAULT_TENANT, Vendor::Achilles, &id, Standing::Decommissioned).await;
+    assert_eq!(leaves.unwrap().agent.standing(), Standing::Decommissioned);
+    gate.opened.notify_one();
+    let (_, key) = revoke.await.unwrap().unwrap();
+    assert_eq!(world.poll(&with_key(&agent, AgentKey::new(key))).await, Err(REFUSED));
+    let again = world.core().revoke_keys(DEFAULT_TENANT, Vendor::Achilles, &id).await;
+    assert!(matches!(again, Err(OperatorError::Unsuitable(_))), "{again:?}");
 }
 
 // Achilles: tasks and results.
@@ -2165,6 +2184,7 @@ lives! {
     a_store_that_fails_at_the_first_use_ends_no_key,
     an_offer_is_not_lost_to_an_older_answer_of_the_store,
     a_slow_first_sign_in_does_not_bring_an_ended_key_back,
+    keys_that_were_changed_before_an_agent_left_for_good_were_changed,
     a_caller_who_hangs_up_over_a_poll_loses_no_task,
     a_result_is_taken_from_an_assigned_task_only_once,
     the_first_report_of_a_result_is_not_marked_a_repeat,

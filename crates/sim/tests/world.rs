@@ -85,6 +85,17 @@ fn a_calm_world_has_no_failure_and_as_many_requests_as_are_usual() {
 }
 
 #[test]
+fn a_server_that_goes_down_twice_tells_nobody_offline_who_could_not_report_in_between() {
+    let down =
+        |at, seconds, orderly| Fault { at, who: Who::All, what: What::ServerDown { seconds, orderly } };
+    for orderly in [false, true] {
+        let mut scenario = Scenario::calm(1, Fleet::mixed(8), 600);
+        scenario.faults = vec![down(120, 114, orderly), down(238, 1, orderly)];
+        assert_holds(&scenario);
+    }
+}
+
+#[test]
 fn agents_that_leave_change_nothing_for_those_who_stay() {
     let crash = |permille| Fault {
         at: 300,

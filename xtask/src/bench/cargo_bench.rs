@@ -13,7 +13,7 @@ use crate::cargo;
 /// # Errors
 /// When it does not build.
 pub(crate) fn build(root: &Path, package: &str, bench: &str) -> Result<PathBuf> {
-    println!("$ cargo build --release -p {package} --bench {bench}");
+    eprintln!("$ cargo build --release -p {package} --bench {bench}");
     let messages = cargo::output(
         root,
         &[
