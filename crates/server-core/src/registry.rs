@@ -137,7 +137,7 @@ impl AgentRecord {
         &self.slot().lease
     }
 
-    /// The row as it last was. That is a copy of all of it; who needs little [looks](Self::look).
+    /// The row as it last was. That is a copy of all of it; who needs little looks at it where it lies.
     #[must_use]
     pub fn agent(&self) -> Arc<Agent> {
         Arc::new(self.look(|row| row.agent()))

@@ -17,8 +17,9 @@ mod stage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -301,14 +302,31 @@ pub fn run<G: Ground>(command: &str, cases: u32) {
     let set = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     let cases = set("FLEETWIRE_MACHINE_CASES").unwrap_or(cases.into());
     let first = set("FLEETWIRE_MACHINE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    for case in 0..cases {
-        let seed = first.wrapping_add(case);
-        if let Err(failure) = run_case::<G>(seed) {
-            panic!(
-                "{failure}\n\nthe case of this seed again:\n  FLEETWIRE_MACHINE_SEED={seed} FLEETWIRE_MACHINE_CASES=1 \
-                 {command}\n"
-            );
+    let next = AtomicU64::new(0);
+    let failure = OnceLock::new();
+    let live = || {
+        while failure.get().is_none() {
+            let case = next.fetch_add(1, Ordering::Relaxed);
+            if case >= cases {
+                return;
+            }
+            let seed = first.wrapping_add(case);
+            if let Err(found) = run_case::<G>(seed) {
+                // Of several the first that was made small is told.
+                let _ = failure.set((seed, found));
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(live);
+        }
+    });
+    if let Some((seed, failure)) = failure.into_inner() {
+        panic!(
+            "{failure}\n\nthe case of this seed again:\n  FLEETWIRE_MACHINE_SEED={seed} FLEETWIRE_MACHINE_CASES=1 \
+             {command}\n"
+        );
     }
 }
 
