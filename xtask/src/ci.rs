@@ -163,7 +163,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "instructions",
-        tier: Tier::First,
+        tier: Tier::Second,
         what: "no step of a request costs more instructions than committed",
         action: Action::Check(bench::instructions::step),
     },

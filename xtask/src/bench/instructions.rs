@@ -198,7 +198,7 @@ fn parse(text: &str) -> Result<Committed> {
 fn write(committed: &Committed) -> String {
     let mut text = format!(
         "# Instructions of one repetition of each case of instructions.rs, as `cargo xtask bench instructions` counts them.\n\
-         # Written by the same command with --update --because \"…\"; more than {GROWTH} % above them fails `cargo xtask ci`.\n\
+         # Written by the same command with --update --because \"…\"; more than {GROWTH} % above them fails `cargo xtask ci instructions`.\n\
          rustc = {}\n\n[case]\n",
         quoted(&committed.rustc)
     );
