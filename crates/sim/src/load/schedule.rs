@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::report::figure;
+use crate::dice::Dice;
 
 /// One turn of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +41,10 @@ impl Schedule {
     /// Turns of `polls.len()` agents; one that polls does so twice a period besides its report. `ramp` is the time
     /// over which they join.
     pub(super) fn new(polls: &[bool], rhythm: Rhythm, ramp: Duration, seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut dice = Dice::seeded(seed);
         let agents = u32::try_from(polls.len()).unwrap_or(u32::MAX);
         let mut joining: Vec<u32> = (0..agents).collect();
-        random.shuffle(&mut joining);
+        shuffle(&mut joining, &mut dice);
         let ramp = nanos(ramp);
         let mut joins = vec![0; polls.len()];
         for (rank, agent) in joining.iter().enumerate() {
@@ -65,7 +66,7 @@ impl Schedule {
                 for turn in &mut turns {
                     turn.phase = match (turn.poll, is_second) {
                         (false, _) => {
-                            report = random.below(period);
+                            report = dice.below(period);
                             report
                         }
                         // A quarter on either side of the reports, so that the two are half a period apart.
@@ -82,7 +83,7 @@ impl Schedule {
             Rhythm::Rate(rate) => {
                 let seconds = figure(turns.len() as u64) / rate.max(f64::MIN_POSITIVE);
                 let period = Duration::try_from_secs_f64(seconds).map_or(u64::MAX, nanos).max(1);
-                random.shuffle(&mut turns);
+                shuffle(&mut turns, &mut dice);
                 let count = turns.len();
                 for (place, turn) in turns.iter_mut().enumerate() {
                     turn.phase = part(period, place, count);
@@ -142,29 +143,11 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Random numbers from a seed (SplitMix64).
-#[derive(Debug)]
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below a bound of at least 1.
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            let place = self.below(last as u64 + 1) as usize;
-            items.swap(last, place);
-        }
+/// Puts items into an order of the dice's.
+fn shuffle<T>(items: &mut [T], dice: &mut Dice) {
+    for last in (1..items.len()).rev() {
+        let place = dice.below(last as u64 + 1) as usize;
+        items.swap(last, place);
     }
 }
 

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use fleetwire_client::Cause;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
-use super::chance::{Dice, VirtualClock};
+use super::chance::VirtualClock;
 use super::laws::{Law, PATIENCE, Watch};
 use super::life::{Outcome, no_answer};
 use super::scenario::{Fault, What};
 use super::server::{Served, Server, at_once};
 use super::{Counts, Defect};
+use crate::dice::Dice;
 
 /// Something that is going to happen.
 #[derive(Debug, Clone, Copy)]

@@ -13,10 +13,11 @@ use fleetwire_protocol::FaultKind;
 use http::{Response, StatusCode};
 
 use super::Defect;
-use super::chance::{Dice, time};
+use super::chance::time;
 use super::hub::{Happening, Hub, Sent};
 use super::laws::{Law, PATIENCE};
 use super::roles::Role;
+use crate::dice::Dice;
 
 /// What came of a request.
 pub(super) type Outcome = Result<Response<Bytes>, NoAnswer>;

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use fleetwire_server_core::domain::WorkState;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::{Law, Sample, Scenario, World};
+use crate::page::{Drawn, drawn, escaped};
 
 /// Width and height of a drawing.
 const SIZE: (u32, u32) = (960, 300);
@@ -44,11 +44,12 @@ pub fn page(scenario: &Scenario, world: &World) -> Result<String, DrawError> {
         world.digest.get(..16).unwrap_or_default(),
     );
     let drawings = [
-        ("Requests in each second around a return of the server", requests(world)?),
-        ("Leases", leases(&world.series.samples)?),
-        ("Work", work(&world.series.samples)?),
+        ("Requests in each second around a return of the server", requests(world)),
+        ("Leases", leases(&world.series.samples)),
+        ("Work", work(&world.series.samples)),
     ];
-    for (title, svg) in drawings {
+    for (title, drawn) in drawings {
+        let svg = drawn.map_err(|error| DrawError(error.to_string()))?;
         let _ = write!(page, "<h2>{title}</h2>\n{svg}\n");
     }
     page.push_str("<h2>Counted</h2>\n<table>\n");
@@ -76,30 +77,13 @@ svg{max-width:100%;height:auto}table{border-collapse:collapse}\
 th{text-align:left;padding:.1em 1em .1em 0;font-weight:600;vertical-align:top}.bad{color:#b00020}\
 pre{background:#f6f6f6;padding:1em;overflow:auto;max-height:30em}</style>\n";
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn hours(seconds: u64) -> f64 {
     seconds as f64 / 3600.0
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-fn drawn(draw: impl FnOnce(&Area<'_>) -> Result<(), String>) -> Result<String, DrawError> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE).map_err(|error| DrawError(error.to_string()))?;
-        draw(&area).map_err(DrawError)?;
-        area.present().map_err(|error| DrawError(error.to_string()))?;
-    }
-    Ok(svg)
-}
-
 /// Requests around the return of the server with the most of them; of the whole world if it was always there.
-fn requests(world: &World) -> Result<String, DrawError> {
+fn requests(world: &World) -> Drawn {
     let sent = &world.series.sent;
     let count = |second: u32| sent.get(second as usize).copied().unwrap_or_default();
     let last = u32::try_from(sent.len()).unwrap_or(u32::MAX);
@@ -112,28 +96,23 @@ fn requests(world: &World) -> Result<String, DrawError> {
     let (from, to) = back.map_or((0, last), window);
     let most = (from..to).map(count).max().unwrap_or_default();
     let bound = 2.0 * world.usual;
-    drawn(|area| {
+    drawn(SIZE, |area| {
         let top = f64::from(most).max(bound) * 1.1 + 1.0;
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .x_label_area_size(28)
             .y_label_area_size(48)
-            .build_cartesian_2d(from..to.max(from + 1), 0.0..top)
-            .map_err(|error| error.to_string())?;
+            .build_cartesian_2d(from..to.max(from + 1), 0.0..top)?;
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc("second")
-            .y_desc("requests")
-            .disable_x_mesh()
-            .draw()
-            .map_err(|error| error.to_string())?;
+        mesh.x_desc("second").y_desc("requests").disable_x_mesh().draw()?;
         let line =
             |points: Vec<(u32, f64)>, colour: RGBColor| LineSeries::new(points, colour.stroke_width(1));
         let requests = (from..to).map(|second| (second, f64::from(count(second)))).collect();
-        chart.draw_series(line(requests, BLUE)).map_err(|error| error.to_string())?;
-        chart.draw_series(line(vec![(from, bound), (to, bound)], RED)).map_err(|error| error.to_string())?;
+        chart.draw_series(line(requests, BLUE))?;
+        chart.draw_series(line(vec![(from, bound), (to, bound)], RED))?;
         if let Some(back) = back {
             let upright = vec![(back, 0.0), (back, top)];
-            chart.draw_series(line(upright, BLACK)).map_err(|error| error.to_string())?;
+            chart.draw_series(line(upright, BLACK))?;
         }
         Ok(())
     })
@@ -142,7 +121,7 @@ fn requests(world: &World) -> Result<String, DrawError> {
 /// What an area is called, its colour, and how high it is.
 type Band = (&'static str, RGBColor, fn(&Sample) -> u32);
 
-fn leases(samples: &[Sample]) -> Result<String, DrawError> {
+fn leases(samples: &[Sample]) -> Drawn {
     let bands: [Band; 4] = [
         ("online", RGBColor(46, 125, 50), |sample| sample.online),
         ("delayed", RGBColor(249, 168, 37), |sample| sample.delayed),
@@ -153,7 +132,7 @@ fn leases(samples: &[Sample]) -> Result<String, DrawError> {
     stacked(&there, &bands)
 }
 
-fn work(samples: &[Sample]) -> Result<String, DrawError> {
+fn work(samples: &[Sample]) -> Drawn {
     fn of(sample: &Sample, state: WorkState) -> u32 {
         sample.work.iter().find(|(name, _)| name == state.as_str()).map_or(0, |(_, count)| *count)
     }
@@ -170,20 +149,19 @@ fn work(samples: &[Sample]) -> Result<String, DrawError> {
 }
 
 /// Areas one upon the other.
-fn stacked(samples: &[Sample], bands: &[Band]) -> Result<String, DrawError> {
+fn stacked(samples: &[Sample], bands: &[Band]) -> Drawn {
     let total = |sample: &Sample| bands.iter().map(|(_, _, of)| of(sample)).sum::<u32>();
     let most = samples.iter().map(total).max().unwrap_or_default();
     let hour = |sample: &Sample| hours(sample.second.into());
     let last = samples.last().map_or(1.0, hour);
-    drawn(|area| {
+    drawn(SIZE, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .x_label_area_size(28)
             .y_label_area_size(48)
-            .build_cartesian_2d(0.0..last, 0..most + most / 10 + 1)
-            .map_err(|error| error.to_string())?;
+            .build_cartesian_2d(0.0..last, 0..most + most / 10 + 1)?;
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc("hour").disable_x_mesh().draw().map_err(|error| error.to_string())?;
+        mesh.x_desc("hour").disable_x_mesh().draw()?;
         // The highest first: what lies below is drawn over it.
         for (place, (name, colour, _)) in bands.iter().enumerate().rev() {
             let up_to = |sample: &Sample| bands[..=place].iter().map(|(_, _, of)| of(sample)).sum::<u32>();
@@ -191,10 +169,11 @@ fn stacked(samples: &[Sample], bands: &[Band]) -> Result<String, DrawError> {
             let colour = *colour;
             let drawn = chart.draw_series(AreaSeries::new(points, 0, colour.filled()));
             let square = move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled());
-            drawn.map_err(|error| error.to_string())?.label(*name).legend(square);
+            drawn?.label(*name).legend(square);
         }
         let mut labels = chart.configure_series_labels();
         labels.position(SeriesLabelPosition::LowerLeft).background_style(WHITE.mix(0.85)).border_style(BLACK);
-        labels.draw().map_err(|error| error.to_string())
+        labels.draw()?;
+        Ok(())
     })
 }

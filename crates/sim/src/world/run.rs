@@ -19,7 +19,7 @@ use fleetwire_server_core::lease::Liveness;
 use fleetwire_server_core::operator::{Done, Registration, WorkWish};
 use serde_json::{Map, Value, json};
 
-use super::chance::{Dice, VirtualClock};
+use super::chance::VirtualClock;
 use super::hub::{Happening, Hub};
 use super::laws::{Law, Person, Watch};
 use super::life::{Life, Outcome as Heard};
@@ -27,6 +27,7 @@ use super::roles::{fingerprint, host};
 use super::scenario::{Scenario, What};
 use super::server::{Server, at_once, base};
 use super::{Defect, Sample, Series, TENANTS, World};
+use crate::dice::Dice;
 
 /// The server's default.
 const FLUSH: u64 = 1000;

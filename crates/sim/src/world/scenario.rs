@@ -3,7 +3,7 @@
 use fleetwire_server_core::domain::Vendor;
 use serde::{Deserialize, Serialize};
 
-use super::chance::{Dice, mix};
+use crate::dice::{Dice, mix};
 
 /// A world: who lives in it, for how long, and what befalls them.
 ///
@@ -257,29 +257,24 @@ pub enum What {
 impl What {
     /// How long it lasts.
     #[must_use]
-    pub const fn seconds(&self) -> u32 {
-        match *self {
-            Self::ServerDown { seconds, .. }
-            | Self::Unreachable { seconds }
-            | Self::Refused { seconds, .. }
-            | Self::RequestsLost { seconds, .. }
-            | Self::AnswersLost { seconds, .. }
-            | Self::Slow { seconds, .. }
-            | Self::Duplicated { seconds, .. }
-            | Self::Suspended { seconds }
-            | Self::Crashed { seconds, .. }
-            | Self::Disabled { seconds } => seconds,
-            Self::ClockSet { .. }
-            | Self::KeysRotated
-            | Self::WorkQueued { .. }
-            | Self::WorkCanceled
-            | Self::Trespass => 0,
+    pub const fn seconds(mut self) -> u32 {
+        match self.span() {
+            Some(seconds) => *seconds,
+            None => 0,
         }
     }
 
     /// The same for so long, where it lasts.
     pub(super) const fn lasting(mut self, wanted: u32) -> Self {
-        match &mut self {
+        if let Some(seconds) = self.span() {
+            *seconds = wanted;
+        }
+        self
+    }
+
+    /// How long it lasts, if it does.
+    const fn span(&mut self) -> Option<&mut u32> {
+        match self {
             Self::ServerDown { seconds, .. }
             | Self::Unreachable { seconds }
             | Self::Refused { seconds, .. }
@@ -289,14 +284,13 @@ impl What {
             | Self::Duplicated { seconds, .. }
             | Self::Suspended { seconds }
             | Self::Crashed { seconds, .. }
-            | Self::Disabled { seconds } => *seconds = wanted,
+            | Self::Disabled { seconds } => Some(seconds),
             Self::ClockSet { .. }
             | Self::KeysRotated
             | Self::WorkQueued { .. }
             | Self::WorkCanceled
-            | Self::Trespass => {}
+            | Self::Trespass => None,
         }
-        self
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Figures, Report, plots};
+use crate::page::escaped;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}\
@@ -136,9 +137,4 @@ fn row(html: &mut String, name: &str, figures: &Figures) {
 /// `200: 17, 429: 3`.
 fn counts<K: std::fmt::Display>(counts: impl Iterator<Item = (K, impl std::fmt::Display)>) -> String {
     counts.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ")
-}
-
-/// A text that no markup comes out of.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

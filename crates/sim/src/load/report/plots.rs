@@ -1,16 +1,14 @@
 //! Drawings as SVG.
 
-use std::error::Error;
 use std::ops::Range;
 
 use plotters::chart::ChartBuilder;
-use plotters::drawing::IntoDrawingArea;
 use plotters::element::{PathElement, Rectangle};
-use plotters::prelude::SVGBackend;
 use plotters::series::LineSeries;
 use plotters::style::{Color, RGBColor, TextStyle, WHITE};
 
 use super::{Bar, Second, ServerSecond, figure};
+use crate::page::{Drawn, drawn};
 
 const SIZE: (u32, u32) = (920, 300);
 const FONT: (&str, i32) = ("sans-serif", 13);
@@ -19,8 +17,6 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 const ORANGE: RGBColor = RGBColor(230, 159, 0);
 const RED: RGBColor = RGBColor(213, 94, 0);
 const GREEN: RGBColor = RGBColor(0, 158, 115);
-
-type Drawn = Result<String, Box<dyn Error>>;
 
 /// A line with its name.
 struct Line {
@@ -72,11 +68,8 @@ fn over_time(unit: &str, lines: &[Line]) -> Drawn {
     let points = || lines.iter().flat_map(|line| &line.points);
     let end = points().map(|point| point.0).fold(1.0, f64::max);
     let top = points().map(|point| point.1).fold(0.0, f64::max).max(0.001) * 1.05;
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
+    drawn(SIZE, |area| {
+        let mut chart = ChartBuilder::on(area)
             .margin(10)
             .x_label_area_size(36)
             .y_label_area_size(64)
@@ -99,20 +92,16 @@ fn over_time(unit: &str, lines: &[Line]) -> Drawn {
         if lines.len() > 1 {
             chart.configure_series_labels().background_style(WHITE.mix(0.8)).label_font(FONT).draw()?;
         }
-        area.present()?;
-    }
-    Ok(text)
+        Ok(())
+    })
 }
 
 fn draw_histogram(bars: &[Bar]) -> Drawn {
     let count = bars.len().max(1);
     let places: Range<f64> = 0.0..figure(count as u64);
     let top = bars.iter().map(|bar| figure(bar.answers)).fold(1.0, f64::max) * 1.05;
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
+    drawn(SIZE, |area| {
+        let mut chart = ChartBuilder::on(area)
             .margin(10)
             .x_label_area_size(36)
             .y_label_area_size(64)
@@ -137,7 +126,6 @@ fn draw_histogram(bars: &[Bar]) -> Drawn {
             let from = figure(place as u64);
             Rectangle::new([(from + 0.05, 0.0), (from + 0.95, figure(bar.answers))], BLUE.filled())
         }))?;
-        area.present()?;
-    }
-    Ok(text)
+        Ok(())
+    })
 }
