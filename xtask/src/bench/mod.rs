@@ -4,6 +4,7 @@
 //! `crates/server/benches/instructions.rs`. Here is what is made of their figures.
 
 mod cargo_bench;
+mod flame;
 pub(crate) mod instructions;
 mod page;
 mod plots;
@@ -57,6 +58,8 @@ enum What {
     Instructions(instructions::Args),
     /// Measure servers that know 1,000, 10,000, 100,000 and 1,000,000 agents.
     Scale(ScaleArgs),
+    /// Draw where a server's processor time goes while it serves an operation.
+    Flame(flame::Args),
     /// Write the tables and plots of docs/performance.md again from docs/performance.json.
     Page,
 }
@@ -83,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         Some(What::Instructions(args)) => instructions::run(&root, args),
         Some(What::Scale(args)) => scale(&root, args),
+        Some(What::Flame(args)) => flame::run(&root, args),
         Some(What::Page) => page::write(&root, &page::read(&root)?),
         None => rows(&root, args),
     }

@@ -51,6 +51,9 @@ struct Arguments {
     known: usize,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Serve the rows once each, and have `perf` write down what the server does, to this file.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// How long one server is measured in a round.
     #[arg(long, default_value_t = 1000)]
     milliseconds: u64,
@@ -91,6 +94,15 @@ fn main() -> Result<()> {
         return Ok(());
     }
 
+    let duration = Duration::from_millis(arguments.milliseconds);
+    if let Some(record) = &arguments.record {
+        let fleet = Fleet::make(&folder.path().join("template"), arguments.known, arguments.core)?;
+        for row in chosen {
+            measure::record(row, &fleet, folder.path(), duration, &arguments, record)
+                .with_context(|| format!("row {:?}", row.name))?;
+        }
+        return Ok(());
+    }
     let steps = chosen.len() * (arguments.rounds + 2) + 1;
     // Hidden by itself where there is no terminal.
     let bar = ProgressBar::new(steps as u64);
@@ -98,7 +110,6 @@ fn main() -> Result<()> {
     bar.set_message("making the fleet");
     let fleet = Fleet::make(&folder.path().join("template"), arguments.known, arguments.core)?;
     bar.inc(1);
-    let duration = Duration::from_millis(arguments.milliseconds);
     let bare = Server::bare(arguments.core)?;
     for row in chosen {
         bar.set_message(row.name);

@@ -1,11 +1,12 @@
 //! One row: rounds of both servers in turns, then latencies at a constant rate.
 
 use std::ops::{ControlFlow, Range};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use fleetwire_server::SystemClock;
 use fleetwire_server_core::Clock;
@@ -155,6 +156,91 @@ pub(crate) fn round(server: &Server, plan: &Plan, ready: Ready) -> Result<Round>
     Ok(Round { micros: used.as_secs_f64() * 1e6 / run.sent as f64, run, all: ready.sent })
 }
 
+/// Our server as a row wants it, where every agent of the row has asked once: whoever has not been seen before costs
+/// more than whoever has.
+struct Stand<'a> {
+    row: &'a Row,
+    fleet: &'a Fleet,
+    duration: Duration,
+    ours: Server,
+    place: PathBuf,
+    /// Requests that were sent so far.
+    sent: u64,
+}
+
+impl<'a> Stand<'a> {
+    fn new(
+        row: &'a Row,
+        fleet: &'a Fleet,
+        folder: &Path,
+        duration: Duration,
+        arguments: &Arguments,
+    ) -> Result<Self> {
+        let place = folder.join("server");
+        fleet.copy(&place)?;
+        let ours = Server::ours(arguments.core, &place, row.variant)?;
+        let mut stand = Self { row, fleet, duration, ours, place, sent: 0 };
+        let plan = Plan {
+            duration: Duration::from_secs(120),
+            warm_up: Duration::ZERO,
+            ..stand.plan(&stand.ours, Pacing::Closed)
+        };
+        stand.sent = round(&stand.ours, &plan, stand.ready(&stand.ours)?.once())?.all;
+        Ok(stand)
+    }
+
+    fn plan(&self, server: &Server, pacing: Pacing) -> Plan {
+        Plan {
+            warm_up: self.duration / 3,
+            ..Plan::new(server.address, self.row.clients, pacing, self.duration)
+        }
+    }
+
+    /// Made anew for each round, since some requests carry their time.
+    fn ready(&self, server: &Server) -> Result<Ready> {
+        Ok(Ready::new(server, &(self.row.requests)(self.fleet, SystemClock.now())?))
+    }
+
+    fn round(&mut self, plan: &Plan) -> Result<Round> {
+        let round = round(&self.ours, plan, self.ready(&self.ours)?)?;
+        self.sent += round.all;
+        Ok(round)
+    }
+
+    /// Ends the server; see [`Server::stop`].
+    fn end(self) -> Result<Option<(u64, u64)>> {
+        let committed = self.ours.stop()?;
+        std::fs::remove_dir_all(&self.place)?;
+        Ok(committed)
+    }
+}
+
+/// Has `perf` write down what our server does while it serves a row.
+pub(crate) fn record(
+    row: &Row,
+    fleet: &Fleet,
+    folder: &Path,
+    duration: Duration,
+    arguments: &Arguments,
+    file: &Path,
+) -> Result<()> {
+    let mut stand = Stand::new(row, fleet, folder, duration, arguments)?;
+    let plan = stand.plan(&stand.ours, Pacing::Closed);
+    let mut perf = Command::new("perf")
+        .args(["record", "--quiet", "--freq", "999", "--call-graph", "dwarf,16384"])
+        .args(["--pid", &stand.ours.pid().to_string(), "--output"])
+        .arg(file)
+        // It ends with the command that it was given.
+        .args(["--", "sleep", &duration.as_secs_f64().to_string()])
+        .spawn()
+        .context("perf could not be started; it writes down what a server does (Debian: linux-perf)")?;
+    stand.round(&plan)?;
+    let status = perf.wait()?;
+    ensure!(status.success(), "perf ended with {status}");
+    stand.end()?;
+    Ok(())
+}
+
 /// All of a row, as JSON.
 pub(crate) fn row(
     row: &Row,
@@ -165,31 +251,15 @@ pub(crate) fn row(
     arguments: &Arguments,
     bar: &ProgressBar,
 ) -> Result<Value> {
-    let place = folder.join("server");
-    fleet.copy(&place)?;
-    let ours = Server::ours(arguments.core, &place, row.variant)?;
-    let plan = |server: &Server, pacing| Plan {
-        warm_up: duration / 3,
-        ..Plan::new(server.address, row.clients, pacing, duration)
-    };
-    // Made anew for each round, since some carry their time.
-    let ready = |server: &Server| {
-        Ok::<_, anyhow::Error>(Ready::new(server, &(row.requests)(fleet, SystemClock.now())?))
-    };
-    // Whoever has not been seen before costs more than whoever has.
-    let mut answered: u64 = 0;
-    let first =
-        Plan { duration: Duration::from_secs(120), warm_up: Duration::ZERO, ..plan(&ours, Pacing::Closed) };
-    answered += round(&ours, &first, ready(&ours)?.once())?.all;
+    let mut stand = Stand::new(row, fleet, folder, duration, arguments)?;
     bar.inc(1);
 
     let mut rounds = Vec::new();
     let mut own = Vec::new();
     let mut best: f64 = 0.0;
     for _ in 0..arguments.rounds.max(1) {
-        let least = round(bare, &plan(bare, Pacing::Closed), ready(bare)?)?;
-        let full = round(&ours, &plan(&ours, Pacing::Closed), ready(&ours)?)?;
-        answered += full.all;
+        let least = round(bare, &stand.plan(bare, Pacing::Closed), stand.ready(bare)?)?;
+        let full = stand.round(&stand.plan(&stand.ours, Pacing::Closed))?;
         best = best.max(full.run.rate());
         own.push(full.run.cpu_per_request().unwrap_or_default().as_secs_f64() * 1e6);
         rounds.push(json!({
@@ -198,16 +268,14 @@ pub(crate) fn row(
         }));
         bar.inc(1);
     }
-    let steady = Plan { exact: true, ..plan(&ours, Pacing::Rate(best * SHARE)) };
-    let steady = round(&ours, &steady, ready(&ours)?)?;
-    answered += steady.all;
-    let steady = steady.run;
+    let steady = Plan { exact: true, ..stand.plan(&stand.ours, Pacing::Rate(best * SHARE)) };
+    let steady = stand.round(&steady)?.run;
     let counts = steady.tally.total();
     let micros = |share| counts.latency.quantile(share).as_micros();
     bar.inc(1);
 
-    let committed = ours.stop()?;
-    std::fs::remove_dir_all(&place)?;
+    let answered = stand.sent;
+    let committed = stand.end()?;
     let batch = (row.variant == Variant::Committed)
         .then(|| committed.map(|(groups, _)| answered as f64 / groups.max(1) as f64))
         .flatten();
