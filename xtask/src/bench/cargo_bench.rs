@@ -7,27 +7,18 @@ use serde_json::Value;
 
 use crate::cargo;
 
-/// Builds a bench of a package in release mode and says where the program is. It is built like the binaries of
-/// `cargo build --release`, so that what both need is built once.
+/// Builds a target of a package in release mode, such as its `--bench` of a name, and says where the program is. A bench is
+/// built like the binaries of `cargo build --release`, so that what both need is built once.
 ///
 /// # Errors
 /// When it does not build.
-pub(crate) fn build(root: &Path, package: &str, bench: &str) -> Result<PathBuf> {
-    eprintln!("$ cargo build --release -p {package} --bench {bench}");
+pub(crate) fn build(root: &Path, package: &str, kind: &str, name: &str) -> Result<PathBuf> {
+    eprintln!("$ cargo build --release -p {package} {kind} {name}");
     let messages = cargo::output(
         root,
-        &[
-            "build",
-            "--release",
-            "-p",
-            package,
-            "--bench",
-            bench,
-            "--message-format",
-            "json-render-diagnostics",
-        ],
+        &["build", "--release", "-p", package, kind, name, "--message-format", "json-render-diagnostics"],
     )?;
-    program(&messages, bench).with_context(|| format!("cargo built no bench `{bench}`"))
+    program(&messages, name).with_context(|| format!("cargo built no program `{name}`"))
 }
 
 /// The program of a target in what cargo says in JSON, a message a line.

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 /// # Errors
 /// The operation is not known, there is no `perf`, or the file cannot be written.
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
-    let program = cargo_bench::build(root, PACKAGE, BENCH)?;
+    let program = cargo_bench::build(root, PACKAGE, "--bench", BENCH)?;
     let list = lines(Command::new(&program).arg("--list"), |_| {})?;
     let rows = chosen(&list, std::slice::from_ref(&args.operation))?;
     let row = rows.first().context("an operation has a row")?;

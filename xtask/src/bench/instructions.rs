@@ -226,7 +226,7 @@ fn count_all(root: &Path) -> Result<BTreeMap<String, u64>> {
         version.is_ok_and(|output| output.status.success()),
         "valgrind is not installed; it counts the instructions (Debian: apt-get install valgrind)"
     );
-    let program = cargo_bench::build(root, PACKAGE, BENCH)?;
+    let program = cargo_bench::build(root, PACKAGE, "--bench", BENCH)?;
     let list = Command::new(&program).arg("--list").output().context("the cases cannot be listed")?;
     ensure!(list.status.success(), "the cases cannot be listed: {}", String::from_utf8_lossy(&list.stderr));
     let cases = String::from_utf8(list.stdout)?;

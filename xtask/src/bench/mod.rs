@@ -9,6 +9,7 @@ pub(crate) mod instructions;
 mod page;
 mod plots;
 mod table;
+mod targets;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,11 @@ use crate::cargo;
 
 const PACKAGE: &str = "fleetwire";
 const BENCH: &str = "requests";
+
+/// Fleets that are rehearsed.
+const FLEETS: [&str; 5] = ["acusight", "zstack", "agentmc", "achilles", MIX];
+/// All vendors in equal parts.
+const MIX: &str = "mix";
 
 /// Known agents of the curves.
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
@@ -58,6 +64,8 @@ enum What {
     Instructions(instructions::Args),
     /// Measure servers that know 1,000, 10,000, 100,000 and 1,000,000 agents.
     Scale(ScaleArgs),
+    /// Measure how many heartbeats a second pass under the virtual clock, on one core.
+    Rehearse(RehearseArgs),
     /// Draw where a server's processor time goes while it serves an operation.
     Flame(flame::Args),
     /// Write the tables and plots of docs/performance.md again from docs/performance.json.
@@ -77,6 +85,16 @@ struct ScaleArgs {
     write: bool,
 }
 
+#[derive(clap::Args)]
+struct RehearseArgs {
+    /// Print the figures as one JSON object, and nothing else on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Put the figures into docs/performance.json and docs/performance.md.
+    #[arg(long)]
+    write: bool,
+}
+
 /// Runs what was asked for.
 ///
 /// # Errors
@@ -86,6 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         Some(What::Instructions(args)) => instructions::run(&root, args),
         Some(What::Scale(args)) => scale(&root, args),
+        Some(What::Rehearse(args)) => rehearse(&root, args),
         Some(What::Flame(args)) => flame::run(&root, args),
         Some(What::Page) => page::write(&root, &page::read(&root)?),
         None => rows(&root, args),
@@ -93,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn rows(root: &Path, args: &Args) -> Result<()> {
-    let program = cargo_bench::build(root, PACKAGE, BENCH)?;
+    let program = cargo_bench::build(root, PACKAGE, "--bench", BENCH)?;
     let list = lines(Command::new(&program).arg("--list"), |_| {})?;
     let chosen = chosen(&list, &args.operation)?;
     let mut command = pinned(&program, args.load_core, args.server_core, root)?;
@@ -123,7 +142,7 @@ fn rows(root: &Path, args: &Args) -> Result<()> {
 }
 
 fn scale(root: &Path, args: &ScaleArgs) -> Result<()> {
-    let program = cargo_bench::build(root, PACKAGE, BENCH)?;
+    let program = cargo_bench::build(root, PACKAGE, "--bench", BENCH)?;
     let mut found = Vec::new();
     for size in SIZES.into_iter().filter(|size| !args.quick || *size <= 100_000) {
         let mut command = pinned(&program, 1, 0, root)?;
@@ -143,6 +162,42 @@ fn scale(root: &Path, args: &ScaleArgs) -> Result<()> {
     if args.write {
         let mut figures = page::read(root)?;
         figures["scale"] = found.into();
+        page::write(root, &figures)?;
+    }
+    Ok(())
+}
+
+fn rehearse(root: &Path, args: &RehearseArgs) -> Result<()> {
+    let program = cargo_bench::build(root, PACKAGE, "--bin", PACKAGE)?;
+    if !args.json {
+        println!("{}", table::REHEARSE_HEAD);
+    }
+    let mut found = Vec::new();
+    for fleet in FLEETS {
+        let mut rounds = Vec::new();
+        for _ in 0..5 {
+            let mut command = Command::new("taskset");
+            command.args(["-c", "0"]).arg(&program);
+            // Long enough for a second or more.
+            command.args(["rehearse", "--calm", "--hours", "2", "--agents", "1000", "--json"]);
+            if fleet != MIX {
+                command.args(["--vendor", fleet]);
+            }
+            rounds.extend(lines(&mut command, |_| {})?);
+        }
+        let all: Vec<_> = rounds.iter().filter_map(|world| world.get("heartbeats_per_second")).collect();
+        let one = json!({"fleet": fleet, "heartbeats_per_second": all});
+        if !args.json {
+            println!("{}", table::rehearse_line(&one));
+        }
+        found.push(one);
+    }
+    if args.json {
+        println!("{}", json!({"rehearse": found}));
+    }
+    if args.write {
+        let mut figures = page::read(root)?;
+        figures["rehearse"] = found.into();
         page::write(root, &figures)?;
     }
     Ok(())

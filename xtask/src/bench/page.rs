@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{plots, table};
+use super::{plots, table, targets};
 
 const PAGE: &str = "docs/performance.md";
 const FIGURES: &str = "docs/performance.json";
@@ -44,19 +44,24 @@ pub(crate) fn put_rows(figures: &mut Value, rows: Vec<Value>) {
 /// # Errors
 /// The page lacks a pair of marks, or a file cannot be written.
 pub(crate) fn write(root: &Path, figures: &Value) -> Result<()> {
-    let text = fs::read_to_string(root.join(PAGE)).with_context(|| format!("{PAGE} cannot be read"))?;
+    let mut page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("{PAGE} cannot be read"))?;
     let all = |member: &str| figures.get(member).and_then(Value::as_array).cloned().unwrap_or_default();
     let lines = |head: &str, lines: Vec<String>| format!("{head}\n{}", lines.join("\n"));
-    let rows = lines(table::HEAD, all("rows").iter().map(table::line).collect());
-    let scale = lines(table::SCALE_HEAD, all("scale").iter().map(table::scale_line).collect());
-    let text = between(&text, "rows", &rows).with_context(|| format!("{PAGE} has no marks for `rows`"))?;
-    let text = between(&text, "scale", &scale).with_context(|| format!("{PAGE} has no marks for `scale`"))?;
+    let tables = [
+        ("targets", lines(targets::HEAD, targets::lines(figures))),
+        ("rows", lines(table::HEAD, all("rows").iter().map(table::line).collect())),
+        ("scale", lines(table::SCALE_HEAD, all("scale").iter().map(table::scale_line).collect())),
+        ("rehearse", lines(table::REHEARSE_HEAD, all("rehearse").iter().map(table::rehearse_line).collect())),
+    ];
+    for (name, table) in tables {
+        page = between(&page, name, &table).with_context(|| format!("{PAGE} has no marks for `{name}`"))?;
+    }
     for (name, drawing) in plots::all(&all("scale"))? {
         fs::write(root.join("docs").join(&name), drawing)
             .with_context(|| format!("{name} cannot be written"))?;
     }
     fs::write(root.join(FIGURES), format!("{figures:#}\n"))?;
-    fs::write(root.join(PAGE), text)?;
+    fs::write(root.join(PAGE), page)?;
     println!("Written: {PAGE}, {FIGURES}");
     Ok(())
 }

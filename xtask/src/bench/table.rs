@@ -9,6 +9,9 @@ pub(crate) const HEAD: &str = "| row | µs CPU | bare hyper | ratio (spread) | r
 pub(crate) const SCALE_HEAD: &str = "| agents | µs CPU per check-in | bytes per agent | bytes per agent that has reported | flush | start to first answer | bytes per idle connection |\n\
                                      |--:|--:|--:|--:|--:|--:|--:|";
 
+/// The head of the table of rehearsals.
+pub(crate) const REHEARSE_HEAD: &str = "| fleet | heartbeats a second (spread) |\n|---|--:|";
+
 /// The median; of an even number, the lower of the two in the middle. `None` if there are none.
 pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut figures: Vec<_> = figures.into_iter().collect();
@@ -69,6 +72,17 @@ pub(crate) fn scale_line(size: &Value) -> String {
         of("/start_s", 1.0, 3),
         of("/bytes_per_connection", 1.0, 0),
     )
+}
+
+/// A row of the table of rehearsals.
+pub(crate) fn rehearse_line(world: &Value) -> String {
+    let rounds = world.get("heartbeats_per_second").and_then(Value::as_array);
+    let rounds: Vec<_> = rounds.into_iter().flatten().filter_map(Value::as_f64).collect();
+    let fleet = world.get("fleet").and_then(Value::as_str).unwrap_or_default();
+    let least = rounds.iter().copied().reduce(f64::min).unwrap_or_default();
+    let most = rounds.iter().copied().reduce(f64::max).unwrap_or_default();
+    let middle = median(rounds).unwrap_or_default();
+    format!("| {fleet} | {middle:.0} ({least:.0}–{most:.0}) |")
 }
 
 fn shown_micros(micros: f64) -> String {
