@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ struct Row {
     seen_from: AtomicI64,
     /// By vendor: of none that was not given up anything was heard before this time, in seconds since 1970.
     heard_from: [AtomicU32; Vendor::ALL.len()],
+    /// By vendor: whether any of them is its.
+    holds: [AtomicBool; Vendor::ALL.len()],
 }
 
 /// What is held of one agent.
@@ -78,7 +80,14 @@ impl Default for Row {
             slots: std::array::from_fn(|_| Slot::default()),
             seen_from: AtomicI64::new(i64::MAX),
             heard_from: std::array::from_fn(|_| AtomicU32::new(u32::MAX)),
+            holds: std::array::from_fn(|_| AtomicBool::new(false)),
         }
+    }
+}
+
+impl Row {
+    fn holds(&self, vendor: Vendor) -> bool {
+        self.holds.get(vendor as usize).is_some_and(|holds| holds.load(Ordering::Acquire))
     }
 }
 
@@ -255,9 +264,14 @@ impl Shelves {
     }
 
     fn records(&self) -> impl Iterator<Item = AgentRecord> {
-        let row = |row| (0..ABREAST).map(move |at| AgentRecord { row: Arc::clone(row), at });
-        self.rows().flat_map(row).filter(|record| record.no() != NOBODY)
+        self.rows().flat_map(records_of)
     }
+}
+
+/// Those that are there.
+fn records_of(row: &Arc<Row>) -> impl Iterator<Item = AgentRecord> {
+    let record = |at| AgentRecord { row: Arc::clone(row), at };
+    (0..ABREAST).map(record).filter(|record| record.no() != NOBODY)
 }
 
 /// Places by something that is looked up at the place itself, so that it is held once.
@@ -461,6 +475,12 @@ impl Registry {
         self.records.records()
     }
 
+    /// Every agent of a vendor, in no order, and hardly any other. Agents that came together lie together, so that those
+    /// of others are mostly passed over without a look.
+    pub(crate) fn about(&self, vendor: Vendor) -> impl Iterator<Item = AgentRecord> {
+        self.records.rows().filter(move |row| row.holds(vendor)).flat_map(records_of)
+    }
+
     fn place_of(&self, no: No) -> Option<Place> {
         let is_it = |place: &Place| self.records.look(*place, Slot::no) == Some(no);
         self.numbers.find(hash_of_no(no), is_it)
@@ -501,6 +521,9 @@ impl Registry {
         let slot = record.slot();
         slot.lease.become_as(lease());
         slot.kept().agent = PackedAgent::of(&agent);
+        if let Some(holds) = record.row.holds.get(agent.vendor as usize) {
+            holds.store(true, Ordering::Release);
+        }
         // Without room it is looked up in the store each time.
         if self.records.get(place).is_none() {
             slot.no.store(no, Ordering::Release);
@@ -846,6 +869,20 @@ mod tests {
         }
         let all: std::collections::BTreeSet<_> = registry.all().map(|record| record.no()).collect();
         assert_eq!(all, (1..=count).map(|no| no * 7).collect());
+    }
+
+    #[test]
+    fn the_agents_of_a_vendor_are_found_among_those_of_others() {
+        let registry = Registry::default();
+        let of = |vendor, no| Agent { vendor, ..agent(no) };
+        (1..=200).for_each(|no| drop(registry.put(of(Vendor::Acusight, no))));
+        (201..=400).for_each(|no| drop(registry.put(of(Vendor::ZStack, no))));
+        let found: Vec<_> = registry.about(Vendor::ZStack).collect();
+        let mut theirs: Vec<_> = found.iter().map(AgentRecord::no).filter(|no| *no > 200).collect();
+        theirs.sort_unstable();
+        assert_eq!(theirs, (201..=400).collect::<Vec<_>>());
+        assert!(found.len() < 200 + ABREAST, "rows without one are passed over");
+        assert_eq!(registry.about(Vendor::Achilles).count(), 0);
     }
 
     #[test]

@@ -26,6 +26,7 @@
 //! * The one real clock and the one real source of randomness are in `system.rs`.
 
 mod body;
+mod committer;
 pub mod control;
 mod limits;
 mod mounts;

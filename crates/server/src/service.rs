@@ -19,10 +19,10 @@ use fleetwire_validation::{Context as CheckContext, Validate};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri, header, request};
 use http_body::Body;
-use tokio::sync::Mutex;
 use tower_service::Service;
 
 use crate::body::{self, Room, Whole};
+use crate::committer::Committer;
 use crate::limits::{AddressLimits, Gate, Peer, Place, Places, Visit, secrets};
 use crate::mounts::{Mount, mount_of, mounts};
 use crate::objects::{Objects, Payload};
@@ -56,8 +56,8 @@ struct Inner<S> {
     in_flight: Arc<Places>,
     /// What bodies may hold that are on their way.
     room: Arc<Room>,
-    /// Held by whoever flushes: one at a time.
-    flushing: Arc<Mutex<()>>,
+    /// Who flushes: one at a time.
+    committer: Arc<Committer>,
     /// Where the files are that agents fetch.
     objects: Option<Objects>,
 }
@@ -73,7 +73,7 @@ impl<S> Clone for Inner<S> {
             gate: Arc::clone(&self.gate),
             in_flight: Arc::clone(&self.in_flight),
             room: Arc::clone(&self.room),
-            flushing: Arc::clone(&self.flushing),
+            committer: Arc::clone(&self.committer),
             objects: self.objects.clone(),
         }
     }
@@ -144,7 +144,7 @@ impl<S: Store> AgentService<S> {
             gate: Arc::new(Gate::new(AddressLimits::default())),
             in_flight: Arc::new(Places::new(IN_FLIGHT)),
             room: Arc::new(Room::new(BODY_BYTES)),
-            flushing: Arc::default(),
+            committer: Arc::default(),
             objects: None,
         };
         Self { inner: Arc::new(inner) }
@@ -204,7 +204,7 @@ impl<S: Store> AgentService<S> {
     /// # Errors
     /// The store fails; leases and events are kept for the next flush.
     pub async fn flush(&self) -> Result<usize, StoreError> {
-        let _alone = self.inner.flushing.lock().await;
+        let _alone = self.inner.committer.alone().await;
         self.inner.core.flush().await
     }
 
@@ -517,9 +517,9 @@ impl<S: Store> Arrival<S> {
         };
         let value = outcome.map_err(|fault| self.in_full::<E>(fault, bytes, &context))?;
         if core.config().commits_check_ins {
-            let _alone = self.inner.flushing.lock().await;
-            // Whoever held the lock has flushed, or failed to; then it is tried once more here.
-            core.flush_renewed().await.map_err(|error| core.fault(error))?;
+            let flush = || async { core.flush_renewed().await.map(drop).map_err(|error| core.fault(error)) };
+            // Boxed: by default nobody is in need of the room.
+            Box::pin(self.inner.committer.commit(flush)).await?;
         }
         Ok(value)
     }

@@ -1851,6 +1851,31 @@ async fn leases_that_could_not_be_written_are_kept_for_the_next_flush() {
     fleet.server.stop().await;
 }
 
+#[tokio::test]
+async fn check_ins_that_could_not_be_committed_are_put_off_all_of_them_and_kept_for_the_next_flush() {
+    let fleet = Fleet::with(Config { commits_check_ins: true, ..Config::default() }, calm()).await;
+    fleet.server.core.flush().await.unwrap();
+    let operations = fleet.operations();
+    let beat = operations.iter().find(|operation| operation.id == "zstack.heartbeat").unwrap();
+    fleet.server.clock.advance(5000);
+    fleet.store.fail(Failure::Unavailable);
+    let ask = || fleet.server.ask(&beat.good);
+    let answers: [Answer; 4] = tokio::join!(ask(), ask(), ask(), ask()).into();
+    for answer in answers {
+        Refused::read(beat.vendor, &answer).is(503, "SYS.1011");
+        assert!(retry_after(&answer, 5..=8));
+    }
+    fleet.store.fail(None);
+    assert_eq!(fleet.server.core.flush_renewed().await.unwrap(), 1);
+    fleet.goes_on(beat.id).await;
+    assert_eq!(
+        fleet.server.core.flush_renewed().await.unwrap(),
+        0,
+        "it was committed before it was answered"
+    );
+    fleet.server.stop().await;
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // The connection itself.
 

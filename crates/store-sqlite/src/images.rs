@@ -7,7 +7,7 @@ use fleetwire_server_core::domain::{
 };
 use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::store::{Images, Outcome, StoreError};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use crate::SqliteStore;
 use crate::directory::known_agent;
@@ -232,27 +232,61 @@ fn record(connection: &Connection, image: &NewImage, limits: BatchLimits) -> Don
             Column(image.at),
         ]);
     let no = unless_taken(inserted, "image")?;
-    let mut annotate = connection.prepare_cached(
-        "INSERT INTO annotations (image, class, confidence, x, y, width, height, crosses_edge)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
-    for annotation in &image.annotations {
-        let [x, y, width, height] = annotation.bounds.map_or([None; 4], |bounds| bounds.map(Some));
-        annotate.execute(params![
-            no,
-            annotation.class,
-            annotation.confidence,
-            x,
-            y,
-            width,
-            height,
-            annotation.crosses_edge()
-        ])?;
-    }
+    let (many, rest) = image.annotations.as_chunks::<AT_ONCE>();
+    many.iter().try_for_each(|annotations| annotate(connection, ANNOTATE_MANY, no, annotations))?;
+    rest.chunks(1).try_for_each(|annotation| annotate(connection, ANNOTATE, no, annotation))?;
     connection
         .prepare_cached("UPDATE agents SET images = images + 1 WHERE no = ?1")?
         .execute([image.agent])?;
     Ok(Recorded::Now { image: image.id.clone(), batch: batch.id })
+}
+
+/// The statement that writes annotations, with the values of one, or of more.
+macro_rules! annotate {
+    ($($value:literal),*) => {
+        concat!(
+            "INSERT INTO annotations (image, class, confidence, x, y, width, height, crosses_edge) VALUES ",
+            $($value),*
+        )
+    };
+}
+
+const ANNOTATE: &str = annotate!("(?, ?, ?, ?, ?, ?, ?, ?)");
+
+/// Annotations that are written by one statement, where there are so many.
+const AT_ONCE: usize = 10;
+
+const ANNOTATE_MANY: &str = annotate!(
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?), ",
+    "(?, ?, ?, ?, ?, ?, ?, ?)"
+);
+
+/// Writes as many annotations as a statement has room for.
+fn annotate(connection: &Connection, sql: &str, image: No, annotations: &[Annotation]) -> Done<()> {
+    let mut annotate = connection.prepare_cached(sql)?;
+    let mut place = 1..;
+    for annotation in annotations {
+        let bounds = annotation.bounds.map_or([None; 4], |bounds| bounds.map(Some));
+        let mut bind = |value: &dyn ToSql| match place.next() {
+            Some(place) => annotate.raw_bind_parameter(place, value),
+            None => Ok(()),
+        };
+        bind(&image)?;
+        bind(&annotation.class)?;
+        bind(&annotation.confidence)?;
+        bounds.iter().try_for_each(|bound| bind(bound))?;
+        bind(&annotation.crosses_edge())?;
+    }
+    annotate.raw_execute()?;
+    Ok(())
 }
 
 /// Takes a slot in the batch that a device's images go into; opens one if there is none. A batch whose last slot

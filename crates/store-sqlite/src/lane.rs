@@ -118,10 +118,19 @@ fn gone() -> StoreError {
 /// Something to be done in a transaction. Not a closure, so that it can be answered even if it was never run.
 trait Job: Send {
     /// Does it, and undoes it alone if it fails.
-    fn run(&mut self, connection: &Connection);
+    fn run(&mut self, connection: &Connection, undo: Undo);
 
     /// Tells whoever asked; `Err` if the transaction was not committed.
     fn answer(self: Box<Self>, committed: Result<(), &str>);
+}
+
+/// How what a job did is undone, and nothing else.
+#[derive(Debug, Clone, Copy)]
+enum Undo {
+    /// Others have done something in the transaction before it.
+    ToSavepoint,
+    /// Nothing was done in the transaction before, which is begun anew. SQLite need not keep a copy of each page for it.
+    Whole { begin: &'static str },
 }
 
 struct Asked<T, F> {
@@ -135,9 +144,9 @@ where
     T: Send,
     F: FnOnce(&Connection) -> Done<T> + Send,
 {
-    fn run(&mut self, connection: &Connection) {
+    fn run(&mut self, connection: &Connection, undo: Undo) {
         if let Some(job) = self.job.take() {
-            self.outcome = Some(in_savepoint(connection, job).map_err(StoreError::from));
+            self.outcome = Some(undoing(connection, undo, job).map_err(StoreError::from));
         }
     }
 
@@ -151,18 +160,30 @@ where
     }
 }
 
-fn in_savepoint<T>(connection: &Connection, job: impl FnOnce(&Connection) -> Done<T>) -> Done<T> {
+fn undoing<T>(connection: &Connection, undo: Undo, job: impl FnOnce(&Connection) -> Done<T>) -> Done<T> {
     let execute = |sql: &str| connection.prepare_cached(sql)?.execute([]);
-    execute("SAVEPOINT job")?;
+    if matches!(undo, Undo::ToSavepoint) {
+        execute("SAVEPOINT job")?;
+    }
     // The connection is all that the job shares with others, and what it did there is undone.
     let outcome = catch_unwind(AssertUnwindSafe(|| job(connection))).unwrap_or_else(|_| {
         tracing::error!("a request to the store panicked; it was undone");
         Err(StoreError::Corrupt("the request panicked".to_owned()).into())
     });
-    if outcome.is_err() {
-        execute("ROLLBACK TO job")?;
+    match undo {
+        Undo::ToSavepoint => {
+            if outcome.is_err() {
+                execute("ROLLBACK TO job")?;
+            }
+            execute("RELEASE job")?;
+        }
+        Undo::Whole { begin } => {
+            if outcome.is_err() {
+                execute("ROLLBACK")?;
+                execute(begin)?;
+            }
+        }
     }
-    execute("RELEASE job")?;
     outcome
 }
 
@@ -200,14 +221,21 @@ fn serve(
 fn next_group(jobs: &Mutex<Receiver<Box<dyn Job>>>, most: usize) -> Option<Vec<Box<dyn Job>>> {
     let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
     let mut group = vec![jobs.recv().ok()?];
-    group.extend(jobs.try_iter().take(most.saturating_sub(1)));
+    if most > 1 {
+        // Where this thread has taken the core from whoever asks, they bring what else they have first. Otherwise it
+        // goes on at once.
+        thread::yield_now();
+        group.extend(jobs.try_iter().take(most - 1));
+    }
     Some(group)
 }
 
-fn commit(connection: &Connection, group: &mut [Box<dyn Job>], begin: &str) -> Done<()> {
+fn commit(connection: &Connection, group: &mut [Box<dyn Job>], begin: &'static str) -> Done<()> {
     connection.prepare_cached(begin)?.execute([])?;
+    let mut undo = Undo::Whole { begin };
     for job in group {
-        job.run(connection);
+        job.run(connection, undo);
+        undo = Undo::ToSavepoint;
         // A full disk makes SQLite give up the whole transaction by itself, with what earlier jobs did in it.
         // Going on would commit each later job on its own and answer the earlier ones with a lie.
         if connection.is_autocommit() {
@@ -290,6 +318,39 @@ mod tests {
         assert!(matches!(panicking.await, Err(StoreError::Corrupt(_))));
         last.await.unwrap();
         assert_eq!(numbers(&lane).await, [1, 4]);
+    }
+
+    #[tokio::test]
+    async fn the_first_of_a_group_that_fails_or_panics_is_undone_alone_too() {
+        let (lane, begin) = held_lane(8);
+        begin.send(()).unwrap();
+        numbers(&lane).await;
+        let failing = lane.ask(|connection| {
+            insert(1)(connection)?;
+            insert(1)(connection)
+        });
+        assert!(matches!(failing.await, Err(StoreError::Corrupt(_))));
+        let panicking = lane.ask(|connection| -> Done<()> {
+            insert(2)(connection)?;
+            panic!("this job panics")
+        });
+        assert!(matches!(panicking.await, Err(StoreError::Corrupt(_))));
+        assert_eq!(numbers(&lane).await, [0; 0]);
+
+        // What comes after one that has failed is committed.
+        let mut group: Vec<Box<dyn Job>> = Vec::new();
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").unwrap();
+        let failing = |connection: &Connection| {
+            insert(3)(connection)?;
+            insert(3)(connection)
+        };
+        group.push(Box::new(Asked { job: Some(failing), outcome: None, answer: oneshot::channel().0 }));
+        group.push(Box::new(Asked { job: Some(insert(4)), outcome: None, answer: oneshot::channel().0 }));
+        commit(&connection, &mut group, Manner::WRITE.begin).unwrap();
+        let kept: i64 = connection.query_row("SELECT sum(n) FROM t", [], |row| row.get(0)).unwrap();
+        assert!(connection.is_autocommit());
+        assert_eq!(kept, 4);
     }
 
     #[tokio::test]
@@ -380,7 +441,7 @@ mod tests {
     async fn dead_thread_makes_the_lane_unavailable() {
         struct Deadly;
         impl Job for Deadly {
-            fn run(&mut self, _: &Connection) {}
+            fn run(&mut self, _: &Connection, _: Undo) {}
             fn answer(self: Box<Self>, _: Result<(), &str>) {
                 panic!("this thread dies");
             }

@@ -61,6 +61,10 @@ const GROUP: usize = 256;
 /// Threads that read. Two, so that a long list does not keep sign-ins waiting.
 const READERS: usize = 2;
 
+/// Pages of the write-ahead log after which it is folded in: 16 MiB. A page that was written many times meanwhile is folded
+/// once.
+const FOLDED_AFTER: u32 = 4096;
+
 /// How long to wait for a lock that another process holds, such as a backup.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -94,6 +98,9 @@ impl SqliteStore {
             create(path)?;
             let mut writer = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
             set_up(&writer)?;
+            // What a savepoint keeps to go back to: otherwise a file of its own, made and removed each time.
+            writer.pragma_update(None, "temp_store", "MEMORY")?;
+            writer.pragma_update(None, "wal_autocheckpoint", FOLDED_AFTER)?;
             schema::prepare(&mut writer)?;
             let readers = (0..READERS).map(|_| {
                 let reader = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fleetwire_server_core::domain::{
-    Annotation, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, Kind, NewAgent,
-    NewImage, NewToken, NewWork, Recorded, Vendor, WorkFilter, WorkState,
+    Annotation, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled, Enrolment, ImageFilter, Kind,
+    NewAgent, NewImage, NewToken, NewWork, Recorded, Vendor, WorkFilter, WorkState,
 };
 use fleetwire_server_core::events::{EventKind, EventQuery, NewEvent};
 use fleetwire_server_core::keys::{Digest, Foundation};
@@ -360,6 +360,37 @@ async fn tasks_that_enrol_at_once_share_the_uses_of_a_token() {
         }
     }
     assert_eq!((enrolled, store.tokens(DEFAULT_TENANT).await.unwrap()[0].uses), (40, 40));
+}
+
+#[tokio::test]
+async fn each_of_many_annotations_is_kept_in_their_order() {
+    let (_folder, path) = folder();
+    let store = open(&path);
+    let device = store.register(agent("a")).await.unwrap();
+    // A statement writes ten where there are so many.
+    for count in [0, 1, 9, 10, 11, 23, 50] {
+        let annotation = |n| Annotation {
+            class: Some(format!("class {n}")),
+            confidence: (n % 3 != 0).then_some(f64::from(n) / 64.0),
+            bounds: (n % 2 == 0).then_some([0.5, 0.25, 0.125, f64::from(n) / 128.0]),
+        };
+        let image = NewImage {
+            id: format!("image-{count}"),
+            batch: "b".to_owned(),
+            agent: device.no,
+            storage_key: format!("raw/{count}"),
+            filename: "1.jpg".to_owned(),
+            width: 640,
+            height: 480,
+            model: [None, None, None],
+            annotations: (0..count).map(annotation).collect(),
+            at: at(0),
+        };
+        store.record_image(image.clone(), BatchLimits::default()).await.unwrap();
+        let filter = ImageFilter { agent: Some(device.no), batch: None, before: None, limit: 1 };
+        let kept = store.images(device.tenant, filter).await.unwrap();
+        assert_eq!(kept[0].image.annotations, image.annotations);
+    }
 }
 
 #[tokio::test]

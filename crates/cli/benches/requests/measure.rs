@@ -278,9 +278,11 @@ pub(crate) fn row(
 
     let answered = stand.sent;
     let committed = stand.end()?;
-    let batch = (row.variant == Variant::Committed)
-        .then(|| committed.map(|(groups, _)| answered as f64 / groups.max(1) as f64))
-        .flatten();
+    let batch = committed.and_then(|(groups, calls)| {
+        // A check-in shares a call with others; anything else that is committed is a call of its own.
+        let committed = if row.variant == Variant::Committed { answered } else { calls };
+        (committed * 2 > answered).then(|| committed as f64 / groups.max(1) as f64)
+    });
     Ok(json!({
         "row": row.name, "operation": row.operation, "variant": row.variant.name(), "clients": row.clients,
         "known": fleet.acusight.len(), "rounds": rounds, "generator_us": own,

@@ -24,19 +24,20 @@ impl<S: Store> Handle<ListByLifecycleStatus> for Core<S> {
         let limit = figure(asked.limit.as_ref(), "limit", PAGE.0, 1, PAGE.1)?;
         let offset = figure(asked.offset.as_ref(), "offset", 0, 0, HIGHEST_NO)?;
 
-        // The agents themselves are not copied before it is known which are on the page. A token of one agent sees
-        // that one.
-        let found = self.registry.all().filter(|record| {
+        let is_listed = |record: &AgentRecord| {
             let is_seen = record.look(|row| {
                 row.tenant == scope.tenant
                     && row.vendor == Vendor::ZStack
                     && row.kind == Kind::Agent
                     && !row.disabled
-                    && scope.agent.is_none_or(|bound| bound == row.no)
             });
             is_seen && status(self.liveness(record)) == asked.status
-        });
-        let mut found: Vec<_> = found.collect();
+        };
+        let mut found: Vec<_> = match scope.agent {
+            // A token of one agent sees that one.
+            Some(bound) => self.registry.agent(bound).into_iter().filter(is_listed).collect(),
+            None => self.registry.about(Vendor::ZStack).filter(is_listed).collect(),
+        };
         let total = found.len();
         found.sort_unstable_by_key(AgentRecord::no);
         let on_page = found
@@ -47,11 +48,12 @@ impl<S: Store> Handle<ListByLifecycleStatus> for Core<S> {
         let mut page = LifecyclePage::default();
         page.items = on_page
             .map(|record| {
-                let agent = record.agent();
                 let mut item = LifecycleSnapshot::default();
-                item.agent_id = Some(agent.id.as_str().into());
+                record.look(|row| {
+                    item.agent_id = Some(row.id().into());
+                    item.current_version = row.version().map(str::to_owned);
+                });
                 item.status = Some(asked.status.clone());
-                item.current_version = agent.version.clone();
                 item.last_heartbeat = record.lease().last_seen().map(Timestamp::seconds);
                 item
             })
