@@ -3,6 +3,8 @@
 //! This form never leaves the process, so that it may change with every version. What is read is what was written here;
 //! should that ever not be so, what is missing reads as nothing.
 
+mod same;
+
 use std::cell::RefCell;
 use std::fmt;
 
@@ -478,13 +480,19 @@ impl<'a> AgentLook<'a> {
         (0..rest.length()).map(move |_| (rest.text(), rest.text()))
     }
 
-    /// Finds a fact; those before it are passed over.
-    fn reader_of(&self, fact: &str) -> Option<Reader<'_>> {
+    /// Where the facts begin, with how many there are.
+    fn facts(&self) -> Reader<'a> {
         let mut rest = self.rest;
         for _ in 0..rest.length() {
             rest.unread();
             rest.unread();
         }
+        rest
+    }
+
+    /// Finds a fact; those before it are passed over.
+    fn reader_of(&self, fact: &str) -> Option<Reader<'_>> {
+        let mut rest = self.facts();
         for _ in 0..rest.length() {
             if rest.unread() == fact.as_bytes() {
                 return Some(rest);
@@ -711,6 +719,27 @@ mod tests {
         }
 
         #[test]
+        fn a_row_has_facts_just_where_they_would_change_nothing(
+            agent in agents(),
+            other in agents(),
+            same in any::<proptest::sample::Index>(),
+        ) {
+            let packed = PackedAgent::of(&agent);
+            let look = packed.look(agent.no);
+            // Some of its own, and perhaps others.
+            let own = agent.facts.iter().take(same.index(agent.facts.len() + 1));
+            let mut said: Map<_, _> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+            prop_assert!(look.has_facts(&said, &[]));
+            said.extend(other.facts);
+            let is_said = said.iter().all(|(name, value)| agent.facts.get(name) == Some(value));
+            prop_assert_eq!(look.has_facts(&said, &[]), is_said);
+            // Within a fact each member counts.
+            let of = |facts: &Map<String, Value>| Map::from_iter([("in".to_owned(), Value::Object(facts.clone()))]);
+            let within = PackedAgent::of(&Agent { facts: of(&agent.facts), ..agent.clone() });
+            prop_assert_eq!(within.look(agent.no).has_facts(&of(&said), &[]), said == agent.facts);
+        }
+
+        #[test]
         fn a_report_is_read_as_it_was_written(
             status in proptest::option::of(".{0,20}"),
             mut metrics in btree_map(".{0,9}", any::<f64>(), 0..5),
@@ -733,6 +762,58 @@ mod tests {
             let look = packed.look(1);
             drop((look.agent(), look.text("os").map(str::to_owned)));
         }
+    }
+
+    #[derive(serde::Serialize)]
+    struct Said {
+        os: &'static str,
+        disk: Option<u8>,
+        cpu: Cpu,
+        arch: char,
+        up: i32,
+    }
+
+    #[derive(serde::Serialize)]
+    struct Cpu {
+        model: &'static str,
+        cores: u8,
+    }
+
+    #[test]
+    fn facts_are_found_in_whichever_order_they_are_said() {
+        let known = |said: &Said, facts: Value, except: &[&str]| {
+            let Value::Object(facts) = facts else { panic!("facts are an object") };
+            let mut agent = PackedAgent::default().look(1).agent();
+            agent.facts = facts;
+            agent.labels.insert("os".to_owned(), "amiga".to_owned());
+            PackedAgent::of(&agent).look(1).has_facts(said, except)
+        };
+        let cpu = Cpu { model: "Xeon", cores: 8 };
+        let said = Said { os: "linux", disk: None, cpu, arch: 'x', up: -5 };
+        let facts = serde_json::to_value(&said).unwrap();
+        assert!(known(&said, facts.clone(), &[]));
+        for (fact, other) in [
+            ("os", "plan9".into()),
+            ("disk", 0.into()),
+            ("cpu", serde_json::json!({"model": "Xeon"})),
+            ("cpu", serde_json::json!({"model": "Xeon", "cores": 8, "more": 1})),
+            ("cpu", serde_json::json!({"model": "Xeon", "cores": 8.0})),
+            ("cpu", "Xeon".into()),
+            ("arch", "xx".into()),
+            ("up", 5.into()),
+        ] {
+            let mut changed = facts.clone();
+            changed[fact] = other;
+            assert!(!known(&said, changed.clone(), &["sys"]), "{changed}");
+            assert!(known(&said, changed, &["sys", fact]), "{fact}");
+            let mut fewer = facts.clone();
+            fewer.as_object_mut().unwrap().remove(fact);
+            assert!(!known(&said, fewer.clone(), &[]), "{fewer}");
+            assert!(known(&said, fewer, &[fact]), "{fact}");
+        }
+        let mut more = facts;
+        more["another"] = 1.into();
+        assert!(known(&said, more, &[]));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{AgentMc, AgentNo, ApiError, ApiKeyAuth, Fingerprint};
 use crate::params::params;
@@ -763,7 +764,7 @@ pub struct Host {
     ///
     /// Origin: `Host.meta`.
     #[serde(default)]
-    pub meta: OrNull<FreeMap>,
+    pub meta: OrNull<HostMeta>,
     /// The person who made it.
     ///
     /// Origin: `Host.created_by_user_id`.
@@ -826,6 +827,89 @@ impl Host {
             agent_runtime: None,
             agent_runtime_version: None,
         }
+    }
+}
+
+/// The facts of a host as a server tells them: an open object (AM-15).
+///
+/// A server that has just been told them by the host hands them back as they are.
+#[derive(Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum HostMeta {
+    /// As a server may have them, and as they are always read.
+    Open(FreeMap),
+    /// As the host has told them.
+    Told(Box<HostFacts>),
+}
+
+impl fmt::Debug for HostMeta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(facts) => facts.fmt(f),
+            Self::Told(facts) => facts.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HostMeta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        FreeMap::deserialize(deserializer).map(Self::Open)
+    }
+}
+
+impl HostMeta {
+    /// The facts by their names.
+    ///
+    /// ```
+    /// use fleetwire_protocol::agentmc::HostMeta;
+    ///
+    /// let meta: HostMeta = serde_json::from_str(r#"{"os":"Ubuntu"}"#).unwrap();
+    /// assert_eq!(meta.into_open().unwrap()["os"], "Ubuntu");
+    /// ```
+    ///
+    /// # Errors
+    /// A value that JSON cannot carry.
+    pub fn into_open(self) -> Result<FreeMap, serde_json::Error> {
+        match self {
+            Self::Open(facts) => Ok(facts),
+            Self::Told(facts) => serde_json::from_value(serde_json::to_value(facts)?),
+        }
+    }
+}
+
+impl From<FreeMap> for HostMeta {
+    fn from(facts: FreeMap) -> Self {
+        Self::Open(facts)
+    }
+}
+
+impl From<HostFacts> for HostMeta {
+    fn from(facts: HostFacts) -> Self {
+        Self::Told(Box::new(facts))
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for HostMeta {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        FreeMap::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        FreeMap::json_schema(generator)
+    }
+}
+
+// What is read is never told, so that what is written and read again would be another.
+#[cfg(feature = "arbitrary")]
+impl proptest::arbitrary::Arbitrary for HostMeta {
+    type Parameters = ();
+    type Strategy = proptest::strategy::BoxedStrategy<Self>;
+    fn arbitrary_with((): ()) -> Self::Strategy {
+        use proptest::strategy::Strategy as _;
+        proptest::arbitrary::any::<FreeMap>().prop_map(Self::Open).boxed()
     }
 }
 
@@ -963,3 +1047,35 @@ crate::__to_schema!(
     RuntimeCommand,
     CommandPayload
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_that_are_handed_back_are_read_as_what_was_told() {
+        let network = Network::new("10.0.2.15", "34.222.10.10");
+        let (disk, runtime) =
+            (Disk::new(536_870_912_000, 322_122_547_200), HostRuntime::new("codex", "2026.02.1"));
+        let facts = HostFacts::new(
+            "worker-01",
+            "10.0.2.15",
+            network,
+            "Ubuntu",
+            "24.04",
+            "x86_64",
+            "Intel Xeon".into(),
+            8,
+            31.5,
+            disk,
+            86_400,
+            runtime,
+        );
+        let told = HostMeta::from(facts.clone());
+        let written = serde_json::to_string(&told).unwrap();
+        assert_eq!(serde_json::from_str::<HostFacts>(&written).unwrap(), facts);
+        let read: HostMeta = serde_json::from_str(&written).unwrap();
+        assert!(matches!(read, HostMeta::Open(_)));
+        assert_eq!(read.into_open().unwrap(), told.into_open().unwrap());
+    }
+}

@@ -30,8 +30,8 @@ pub use auth::{ApiKey, ApiKeyAuth};
 pub use envelope::{ApiError, ApiErrorBody};
 pub use heartbeat::{
     AgentReport, AgentSummary, CommandPayload, Defaults, Disk, Heartbeat, HeartbeatRequest,
-    HeartbeatResponse, Host, HostFacts, HostFingerprint, HostReport, HostRuntime, HostStatus, Network,
-    Runtime, RuntimeCommand, RuntimeMeta, RuntimeUpdate, UpdateStatus,
+    HeartbeatResponse, Host, HostFacts, HostFingerprint, HostMeta, HostReport, HostRuntime, HostStatus,
+    Network, Runtime, RuntimeCommand, RuntimeMeta, RuntimeUpdate, UpdateStatus,
 };
 pub use instructions::{
     ActingAgent, InstructionFile, Instructions, InstructionsParams, InstructionsResponse,

@@ -50,28 +50,15 @@ fn in_digits(time: DateTime<Utc>, with_millis: bool) -> Option<String> {
     let (date, clock) = (time.date_naive(), time.time());
     let year = u32::try_from(date.year()).ok().filter(|year| *year <= 9999)?;
     let millis = Some(clock.nanosecond() / 1_000_000).filter(|millis| *millis < 1000)?;
-    let mut text = String::with_capacity(24);
-    let mut put = |mut number: u32, digits: usize, end: char| {
-        let mut written = [0_u8; 4];
-        for digit in written.iter_mut().take(digits).rev() {
-            *digit = (number % 10) as u8 + b'0';
-            number /= 10;
-        }
-        text.extend(written.iter().take(digits).copied().map(char::from));
-        text.push(end);
-    };
-    put(year, 4, '-');
-    put(date.month(), 2, '-');
-    put(date.day(), 2, 'T');
-    put(clock.hour(), 2, ':');
-    put(clock.minute(), 2, ':');
-    if with_millis {
-        put(clock.second(), 2, '.');
-        put(millis, 3, 'Z');
-    } else {
-        put(clock.second(), 2, 'Z');
-    }
-    Some(text)
+    let two = |number: u32| [number / 10, number % 10].map(|digit| (digit % 10) as u8 + b'0');
+    let ([y1, y2], [y3, y4]) = (two(year / 100), two(year % 100));
+    let ([m1, m2], [d1, d2]) = (two(date.month()), two(date.day()));
+    let ([h1, h2], [n1, n2], [s1, s2]) = (two(clock.hour()), two(clock.minute()), two(clock.second()));
+    let day = [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T'];
+    let time = [h1, h2, b':', n1, n2, b':', s1, s2];
+    let ([f1, f2], [_, f3]) = (two(millis / 10), two(millis % 10));
+    let end: &[u8] = if with_millis { &[b'.', f1, f2, f3, b'Z'] } else { b"Z" };
+    String::from_utf8([&day[..], &time, end].concat()).ok()
 }
 
 /// Reads RFC 3339 of any precision and zone, or SQL text taken as UTC.

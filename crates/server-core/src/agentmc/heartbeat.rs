@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::agentmc::{
     AgentNo, AgentReport, AgentSummary, CommandPayload, Heartbeat, HeartbeatRequest, HeartbeatResponse, Host,
     HostStatus, RuntimeCommand, RuntimeUpdate, UpdateStatus,
@@ -7,6 +8,7 @@ use fleetwire_protocol::agentmc::{
 use fleetwire_protocol::wire::{FreeMap, Number, OrNull, TextOr, Timestamp};
 use fleetwire_protocol::{Call, Fault, Place, Subject};
 use fleetwire_validation::Checked;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::bad_parameter;
@@ -32,42 +34,35 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         _: &Origin<'_>,
         call: Checked<Heartbeat>,
     ) -> Result<HeartbeatResponse, Fault> {
-        let Call { params, body: request } = call.into_inner();
-        let mut reported: Vec<_> = request.reported_agents().map(hosted).collect();
+        let Call { params, body: mut request } = call.into_inner();
+        let mut numbers: Vec<_> = request.reported_agents().map(|agent| agent.id).collect();
         if let Some(agent) = &params.agent {
-            take_from_path(&mut reported, agent, request.agent.is_some())?;
+            take_from_path(&mut numbers, agent, request.agent.is_some())?;
         }
         let own = self.own_agent(scope);
         if let Some(own) = &own {
-            keep_to(own.no(), &mut reported)?;
+            keep_to(own.no(), &mut numbers)?;
         }
         // The rules have seen to it that one of the two is there; the body wins.
-        let fingerprint = request.host.fingerprint.clone().or(params.fingerprint).ok_or(Fault::Internal)?;
-        let mut stable = facts(&request)?;
-        let volatile: Vec<_> = VOLATILE.iter().filter_map(|name| stable.remove_entry(*name)).collect();
+        let fingerprint = request.host.fingerprint.take().or(params.fingerprint).ok_or(Fault::Internal)?;
         let now = self.now();
-
-        let report = HostReport {
+        let told = Told {
             tenant: scope.tenant,
             bound: scope.agent.filter(|_| own.is_none()),
-            fingerprint: fingerprint.as_str().to_owned(),
-            host: Observation {
-                name: Some(request.host.name.clone()),
-                version: Some(request.host.meta.runtime.version.clone()),
-                facts: stable,
-                parent: None,
-            },
-            agents: reported,
+            fingerprint: fingerprint.as_str(),
+            request: &request,
+            numbers: &numbers,
+            // The commands of a host are no business of a single agent on it.
+            updates: if own.is_none() { updates(&request) } else { Vec::new() },
+            commands: own.is_none(),
             limits: HostLimits {
                 on_host: self.config.agents_per_host,
                 in_tenant: self.config.agents_per_tenant,
             },
-            // The commands of a host are no business of a single agent on it.
-            updates: if own.is_none() { updates(&request) } else { Vec::new() },
-            commands: own.is_none(),
             at: now,
         };
-        let HostNow { record, mut answer, said, agents, all, commands } = self.report_host(report).await?;
+        let HostNow { record, created_at, updated_at, agents, all, commands } =
+            self.report_host(told).await?;
 
         let meta = &request.host.meta;
         #[expect(clippy::cast_precision_loss, reason = "a second in a hundred million years")]
@@ -75,7 +70,7 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         self.sight(&record, &sightings::Host { name: Some(&meta.hostname), up: Some(up) });
         self.renew(&record, host_report(&request));
         for (record, _) in agents.iter().flatten() {
-            self.sight(record, &sightings::Host { name: Some(answer.fingerprint.as_str()), up: None });
+            self.sight(record, &sightings::Host { name: Some(fingerprint.as_str()), up: None });
             self.renew(record, agent_report(&request));
         }
         let online = all
@@ -84,35 +79,105 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
             .filter(|record| matches!(self.liveness(record), Liveness::Online | Liveness::Delayed))
             .count();
 
-        answer.last_seen_at = OrNull(Some(Timestamp::seconds(now)));
-        answer.meta = OrNull(Some(FreeMap(said.into_iter().chain(volatile).collect())));
+        // What is known of the host by now is what it has just said.
+        let now = Timestamp::seconds(now);
+        let mut answer =
+            Host::new(record.no(), scope.tenant, request.host.name, fingerprint, HostStatus::Online);
+        answer.created_at = OrNull(Some(Timestamp::seconds(created_at)));
+        answer.updated_at = OrNull(Some(Timestamp::seconds(updated_at)));
+        answer.last_seen_at = OrNull(Some(now.clone()));
+        answer.meta = OrNull(Some(request.host.meta.into()));
         answer.agents_total = i64::try_from(all.len()).unwrap_or(i64::MAX);
         answer.agents_online = i64::try_from(online).unwrap_or(i64::MAX);
-        answer.agent_runtime = Some(request.meta.runtime.name.clone());
-        answer.agent_runtime_version = Some(request.meta.runtime.version.clone());
+        answer.agent_runtime = Some(request.meta.runtime.name);
+        answer.agent_runtime_version = Some(request.meta.runtime.version);
 
         // Both generations are answered alike (D-1): a peer passes over what it does not know.
-        let mut response = HeartbeatResponse::new(Timestamp::seconds(now), Some(answer));
+        let mut response = HeartbeatResponse::new(now, Some(answer));
         response.defaults = Some(self.defaults());
         response.host_runtime_commands = commands.iter().filter_map(command).collect();
-        let told: Vec<_> = agents.into_iter().map(|agent| agent.map(|(_, summary)| summary)).collect();
-        if request.agent.is_some() {
-            response.agent = told.first().cloned().flatten();
-        }
-        if !request.agents.is_empty() {
-            response.agents = told.into_iter().flatten().collect();
+        let mut agents = agents.into_iter().map(|agent| agent.map(|(_, summary)| summary));
+        if request.agents.is_empty() {
+            response.agent = agents.next().flatten();
+        } else {
+            let agents: Vec<_> = agents.collect();
+            response.agent = request.agent.and_then(|_| agents.first().cloned().flatten());
+            response.agents = agents.into_iter().flatten().collect();
         }
         Ok(response)
+    }
+}
+
+/// A heartbeat, and by whose key it comes.
+struct Told<'a> {
+    tenant: No,
+    /// The host that the key is bound to, if it is.
+    bound: Option<No>,
+    fingerprint: &'a str,
+    request: &'a HeartbeatRequest,
+    /// The number of each agent reported, if it has one: by the body, the path, or the key.
+    numbers: &'a [Option<No>],
+    /// What became of commands.
+    updates: Vec<CommandUpdate>,
+    /// Whether open commands are handed over.
+    commands: bool,
+    limits: HostLimits,
+    at: DateTime<Utc>,
+}
+
+impl<'a> Told<'a> {
+    /// The agents reported, with their numbers.
+    fn agents(&self) -> impl Iterator<Item = (Option<No>, &'a AgentReport)> {
+        self.numbers.iter().copied().zip(self.request.reported_agents())
+    }
+
+    /// Whether it says of the host just what the row has. The same as an [`Observation`] of it would say, which most
+    /// heartbeats are spared.
+    fn is_known_of(&self, row: &AgentLook<'_>) -> bool {
+        let host = &self.request.host;
+        row.name() == host.name
+            && row.version() == Some(&host.meta.runtime.version)
+            && row.has_facts(&host.meta, &VOLATILE)
+    }
+
+    /// It as stores take it.
+    fn report(self) -> Result<HostReport, Fault> {
+        let host = &self.request.host;
+        let mut facts = object(&host.meta)?;
+        facts.retain(|name, _| !VOLATILE.contains(&name.as_str()));
+        let hosted = |(no, agent): (_, &AgentReport)| {
+            let seen = Observation {
+                name: Some(agent.name.clone()),
+                version: None,
+                facts: object(&AgentFacts::of(agent))?,
+                parent: None,
+            };
+            Ok(HostedAgent { no, key: key(agent).to_owned(), seen })
+        };
+        Ok(HostReport {
+            tenant: self.tenant,
+            bound: self.bound,
+            fingerprint: self.fingerprint.to_owned(),
+            host: Observation {
+                name: Some(host.name.clone()),
+                version: Some(host.meta.runtime.version.clone()),
+                facts,
+                parent: None,
+            },
+            agents: self.agents().map(hosted).collect::<Result<_, Fault>>()?,
+            limits: self.limits,
+            updates: self.updates,
+            commands: self.commands,
+            at: self.at,
+        })
     }
 }
 
 /// A host as it now stands, and what it is to do.
 struct HostNow {
     record: AgentRecord,
-    /// It as it is told of itself, as far as its row goes.
-    answer: Host,
-    /// What it has said of itself that seldom changes.
-    said: Map<String, Value>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
     /// The agents reported; `None` for those that there is no room for.
     agents: Vec<Option<(AgentRecord, AgentSummary)>>,
     all: Vec<No>,
@@ -121,25 +186,27 @@ struct HostNow {
 
 impl<S: Store> Core<S> {
     /// Takes a report; asks the store only if it says something new, or there may be commands for the host.
-    async fn report_host(&self, mut report: HostReport) -> Result<HostNow, Fault> {
-        let record = self.registry.named(report.tenant, Vendor::AgentMc, Kind::Host, &report.fingerprint);
+    async fn report_host(&self, told: Told<'_>) -> Result<HostNow, Fault> {
+        let record = self.registry.named(told.tenant, Vendor::AgentMc, Kind::Host, told.fingerprint);
         if let Some(record) = &record {
+            let (disabled, is_known, created_at, updated_at) =
+                record.look(|row| (row.disabled, told.is_known_of(row), row.created_at(), row.updated_at()));
             // It cannot sign in with a key of its own any more, and no other key brings it back.
-            let disabled = record.look(|row| row.disabled);
-            if disabled || report.bound.is_some_and(|bound| bound != record.no()) {
+            if disabled || told.bound.is_some_and(|bound| bound != record.no()) {
                 return Err(Fault::NotYours(Subject::Host));
             }
-            let is_quiet =
-                report.updates.is_empty() && !(report.commands && record.lease().has_work(self.now()));
-            if is_quiet && let Some((agents, all)) = self.known_on(record, &report) {
-                let said = std::mem::take(&mut report.host.facts);
-                let (answer, commands) = (record.look(told_of), Vec::new());
-                return Ok(HostNow { record: record.clone(), answer, said, agents, all, commands });
+            let is_quiet = told.updates.is_empty() && !(told.commands && record.lease().has_work(self.now()));
+            if is_known
+                && is_quiet
+                && let Some((agents, all)) = self.known_on(record.no(), &told)
+            {
+                let (record, commands) = (record.clone(), Vec::new());
+                return Ok(HostNow { record, created_at, updated_at, agents, all, commands });
             }
         }
-        let said = report.host.facts.clone();
+        let is_handed_commands = told.commands;
+        let report = told.report()?;
         let updates: Vec<_> = report.updates.iter().map(|update| update.no).collect();
-        let is_handed_commands = report.commands;
         let call = || self.store.report_host(report);
         let hosted = match &record {
             Some(record) if is_handed_commands => {
@@ -163,11 +230,11 @@ impl<S: Store> Core<S> {
                     let summary = record.look(summary);
                     Some((record, summary))
                 };
+                let (created_at, updated_at) = (host.created_at, host.updated_at);
                 let record = self.registry.put(host);
                 let agents = agents.into_iter().map(|agent| agent.and_then(put)).collect();
                 self.registry.set_members(record.no(), all.clone());
-                let answer = record.look(told_of);
-                Ok(HostNow { record, answer, said, agents, all, commands: handed_over.work })
+                Ok(HostNow { record, created_at, updated_at, agents, all, commands: handed_over.work })
             }
             Hosted::OtherHost => Err(Fault::NotYours(Subject::Host)),
             Hosted::OtherAgent => Err(Fault::NotYours(Subject::Agent)),
@@ -176,19 +243,15 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// The agents reported and all agents of the host, if the report says of each and of the host just what is known
-    /// already.
+    /// The agents reported and all agents of the host, if of each agent just that is said which is known already.
     #[expect(clippy::type_complexity, reason = "as it stands in the host now")]
     fn known_on(
         &self,
-        host: &AgentRecord,
-        report: &HostReport,
+        host: No,
+        told: &Told<'_>,
     ) -> Option<(Vec<Option<(AgentRecord, AgentSummary)>>, Vec<No>)> {
-        if host.look(|row| row.is_changed_by(&report.host)) {
-            return None;
-        }
-        let all = self.registry.members(host.no())?;
-        let keys = report.agents.iter().filter(|agent| agent.no.is_none()).map(|agent| agent.key.as_str());
+        let all = self.registry.members(host)?;
+        let keys = told.agents().filter(|(no, _)| no.is_none()).map(|(_, agent)| key(agent));
         let mut by_key: BTreeMap<_, Option<AgentRecord>> = keys.map(|key| (key, None)).collect();
         if !by_key.is_empty() {
             for member in all.iter().filter_map(|no| self.registry.agent(*no)) {
@@ -201,12 +264,12 @@ impl<S: Store> Core<S> {
                 });
             }
         }
-        let has_room = report.limits.has_room_on_host(all.len());
-        let mut agents = Vec::with_capacity(report.agents.len());
-        for reported in &report.agents {
-            let known = match reported.no {
+        let has_room = told.limits.has_room_on_host(all.len());
+        let mut agents = Vec::with_capacity(told.numbers.len());
+        for (no, reported) in told.agents() {
+            let known = match no {
                 Some(no) => Some(self.registry.agent(no)?),
-                None => by_key.get(reported.key.as_str()).cloned().flatten(),
+                None => by_key.get(key(reported)).cloned().flatten(),
             };
             let Some(known) = known else {
                 if has_room {
@@ -216,12 +279,14 @@ impl<S: Store> Core<S> {
                 continue;
             };
             let summary = known.look(|row| {
-                let same = row.tenant == report.tenant
+                let same = row.tenant == told.tenant
                     && row.vendor == Vendor::AgentMc
                     && row.kind == Kind::Agent
-                    && row.parent == Some(host.no())
-                    && all.contains(&row.no);
-                (same && !row.is_changed_by(&reported.seen)).then(|| summary(row))
+                    && row.parent == Some(host)
+                    && all.contains(&row.no)
+                    && row.name() == reported.name
+                    && row.has_facts(&AgentFacts::of(reported), &[]);
+                same.then(|| summary(row))
             })?;
             agents.push(Some((known, summary)));
         }
@@ -239,16 +304,16 @@ fn handed_over(hosted: &Hosted) -> &HandedOver {
 }
 
 /// Gives the agent of the path to the body, where the older path names one (AM-1).
-fn take_from_path(reported: &mut [HostedAgent], path: &AgentNo, is_single: bool) -> Result<(), Fault> {
+fn take_from_path(numbers: &mut [Option<No>], path: &AgentNo, is_single: bool) -> Result<(), Fault> {
     const PLACE: Place = Place::Path("agent");
     let no = path
         .number()
         .ok_or_else(|| bad_parameter(PLACE, "agentmc.heartbeat.path.agent", "must be the id of an agent"))?;
-    match reported {
-        [first, ..] if is_single && first.no.is_none() => first.no = Some(no),
-        [only] if only.no.is_none() => only.no = Some(no),
-        [first, ..] if is_single && first.no == Some(no) => {}
-        reported if !is_single && reported.iter().any(|agent| agent.no == Some(no)) => {}
+    match numbers {
+        [first @ None, ..] if is_single => *first = Some(no),
+        [only @ None] => *only = Some(no),
+        [Some(first), ..] if is_single && *first == no => {}
+        numbers if !is_single && numbers.contains(&Some(no)) => {}
         _ => {
             let message = "must be the agent that the body reports";
             return Err(bad_parameter(PLACE, "agentmc.heartbeat.path.agent", message));
@@ -258,10 +323,10 @@ fn take_from_path(reported: &mut [HostedAgent], path: &AgentNo, is_single: bool)
 }
 
 /// The key of one agent is good for that agent and no other.
-fn keep_to(own: No, reported: &mut [HostedAgent]) -> Result<(), Fault> {
-    match reported {
-        [only] if only.no.is_none_or(|no| no == own) => {
-            only.no = Some(own);
+fn keep_to(own: No, numbers: &mut [Option<No>]) -> Result<(), Fault> {
+    match numbers {
+        [only] if only.is_none_or(|no| no == own) => {
+            *only = Some(own);
             Ok(())
         }
         _ => Err(Fault::NotYours(Subject::Agent)),
@@ -324,32 +389,34 @@ fn command(work: &Work) -> Option<RuntimeCommand> {
     }
 }
 
-/// The host's facts as an object.
-fn facts(request: &HeartbeatRequest) -> Result<Map<String, Value>, Fault> {
-    match serde_json::to_value(&request.host.meta) {
+/// What is said, as the facts of a row.
+fn object(said: &impl Serialize) -> Result<Map<String, Value>, Fault> {
+    match serde_json::to_value(said) {
         Ok(Value::Object(facts)) => Ok(facts),
         _ => Err(Fault::Internal),
     }
 }
 
-fn hosted(agent: &AgentReport) -> HostedAgent {
-    let identity = match &agent.identity {
-        TextOr::Text(text) => Value::String(text.clone()),
-        TextOr::Other(object) => object.0.clone().into_iter().collect(),
-    };
-    let key = identity.get("agent_key").and_then(Value::as_str).unwrap_or(&agent.name).to_owned();
-    let mut facts = Map::new();
-    facts.insert("identity".to_owned(), identity);
-    for (name, text) in [("type", &agent.kind), ("emoji", &agent.emoji)] {
-        if let Some(text) = text {
-            facts.insert(name.to_owned(), Value::String(text.clone()));
-        }
+/// What an agent is said to be, under the names of its facts.
+#[derive(Serialize)]
+struct AgentFacts<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emoji: Option<&'a str>,
+    identity: &'a TextOr<FreeMap>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+}
+
+impl<'a> AgentFacts<'a> {
+    fn of(agent: &'a AgentReport) -> Self {
+        Self { emoji: agent.emoji.as_deref(), identity: &agent.identity, kind: agent.kind.as_deref() }
     }
-    HostedAgent {
-        no: agent.id,
-        key,
-        seen: Observation { name: Some(agent.name.clone()), version: None, facts, parent: None },
-    }
+}
+
+/// What tells an agent that has no number from the others on its host.
+fn key(agent: &AgentReport) -> &str {
+    let identity = agent.identity.as_other();
+    identity.and_then(|identity| identity.get("agent_key")).and_then(Value::as_str).unwrap_or(&agent.name)
 }
 
 fn host_report(request: &HeartbeatRequest) -> PackedReport {
@@ -379,17 +446,11 @@ fn agent_report(request: &HeartbeatRequest) -> PackedReport {
         ("usage_day_percent_left", share(meta.usage_day_percent_left)),
         ("usage_window_percent_left", share(meta.usage_window_percent_left)),
     ];
-    let figures: Vec<_> = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect();
-    let runtime = format!("{} {}", meta.runtime.name, meta.runtime.version);
-    PackedReport::new(None, figures.into_iter(), [("runtime", runtime.as_str())].into_iter())
-}
-
-/// A host as it is told of itself.
-fn told_of(host: &AgentLook<'_>) -> Host {
-    let mut told = Host::new(host.no, host.tenant, host.name(), host.id(), HostStatus::Online);
-    told.created_at = OrNull(Some(Timestamp::seconds(host.created_at())));
-    told.updated_at = OrNull(Some(Timestamp::seconds(host.updated_at())));
-    told
+    let mut said = [("", 0.0); 8];
+    let known = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
+    let count = said.iter_mut().zip(known).map(|(place, figure)| *place = figure).count();
+    let runtime = [&*meta.runtime.name, " ", &*meta.runtime.version].concat();
+    PackedReport::new(None, said.into_iter().take(count), [("runtime", runtime.as_str())].into_iter())
 }
 
 fn summary(agent: &AgentLook<'_>) -> AgentSummary {
