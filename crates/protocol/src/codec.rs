@@ -72,8 +72,22 @@ pub fn encode<E: Endpoint>(
     now: DateTime<Utc>,
     call: &Call<E>,
 ) -> Result<http::Request<Bytes>, EncodeError> {
-    let (uri, mut headers) = place::<E>(base, &call.params)?;
-    let mut request = http::Request::new(E::Request::write(&call.body)?);
+    encode_parts::<E>(base, credentials, now, &call.params, &call.body)
+}
+
+/// As [`encode`], for whoever keeps the body and would have to copy it into a call.
+///
+/// # Errors
+/// A value that JSON, a header or a path cannot carry.
+pub fn encode_parts<E: Endpoint>(
+    base: &str,
+    credentials: &<E::Auth as Auth>::Credentials,
+    now: DateTime<Utc>,
+    params: &E::Params,
+    body: &<E::Request as Request>::Body,
+) -> Result<http::Request<Bytes>, EncodeError> {
+    let (uri, mut headers) = place::<E>(base, params)?;
+    let mut request = http::Request::new(E::Request::write(body)?);
     *request.method_mut() = E::METHOD;
     *request.uri_mut() = uri;
     E::Auth::attach(credentials, now, &mut headers).map_err(EncodeError::Header)?;

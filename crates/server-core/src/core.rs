@@ -18,9 +18,9 @@ use crate::lease::Sampling;
 use crate::lease::{Cadence, Downtime, Lease, Liveness, PackedReport, liveness};
 use crate::packed::AgentLook;
 use crate::rate::Rate;
-use crate::registry::{AgentRecord, Registry};
+use crate::registry::{AgentRecord, Registry, Restoring};
 use crate::sightings::{Host, Suspicion};
-use crate::store::{Outcome, RestoredAgent, Store, StoreError, Taker};
+use crate::store::{Numbers, Outcome, RestoredAgent, Store, StoreError, Taker};
 use crate::{Clock, Entropy, dialect};
 
 /// Pieces of work, or batches, that one sweep moves at most: more would keep other writers waiting.
@@ -182,6 +182,7 @@ impl<S: Store> Core<S> {
         let restored = store.restore().await?;
         let registry = Arc::<Registry>::default();
         if let Some(numbers) = restored.numbers {
+            registry.expect(numbers.count);
             restore_agents(&store, &registry, numbers).await?;
         }
         restored.offers.into_iter().for_each(|offer| registry.offered(offer));
@@ -613,19 +614,17 @@ impl<S: Store> Core<S> {
 async fn restore_agents(
     store: &impl Store,
     registry: &Arc<Registry>,
-    numbers: (No, No),
+    Numbers { lowest, middle, highest, .. }: Numbers,
 ) -> Result<(), StoreError> {
     let taker = || -> Taker {
-        let registry = Arc::clone(registry);
+        let mut restoring = Restoring::into(registry);
         Box::new(move |RestoredAgent { agent, lease, online, works }| {
             let (last_seen, report) = lease.map(|row| (row.last_seen, row.report)).unzip();
-            registry.put_with(agent, || Lease::restore(last_seen, report.flatten(), online, works));
+            restoring.put(agent, Lease::restore(last_seen, report.flatten(), online, works));
         })
     };
-    let (first, last) = numbers;
-    let half = first.midpoint(last);
-    let mut one = pin!(store.restore_agents(first..=half, taker()));
-    let mut other = pin!(store.restore_agents(half.saturating_add(1)..=last, taker()));
+    let mut one = pin!(store.restore_agents(lowest..=middle, taker()));
+    let mut other = pin!(store.restore_agents(middle.saturating_add(1)..=highest, taker()));
     let mut taken = None;
     poll_fn(|context| {
         // Asked before the first is waited for.

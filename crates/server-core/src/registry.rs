@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -170,18 +171,17 @@ impl AgentRecord {
     /// Notes that something was heard of it, be it no report.
     pub(crate) fn hear(&self, now: DateTime<Utc>) {
         if self.lease().hear(now) {
-            self.expect_loss_from(seconds(now));
+            self.expect_loss_from(self.look(|row| row.vendor), seconds(now));
         }
     }
 
     /// Takes back that its silence was acted on.
     pub(crate) fn is_not_given_up(&self) {
         self.lease().give_up(false);
-        self.expect_loss_from(0);
+        self.expect_loss_from(self.look(|row| row.vendor), 0);
     }
 
-    fn expect_loss_from(&self, heard: u32) {
-        let vendor = self.look(|row| row.vendor);
+    fn expect_loss_from(&self, vendor: Vendor, heard: u32) {
         if let Some(from) = self.row.heard_from.get(vendor as usize) {
             from.fetch_min(heard, Ordering::SeqCst);
         }
@@ -258,9 +258,9 @@ impl Shelves {
     }
 
     fn rows(&self) -> impl Iterator<Item = &Arc<Row>> {
+        let rows = (self.next.load(Ordering::Acquire) as usize).div_ceil(ABREAST);
         // One may be made before the one before it.
-        let shelves = self.shelves.iter().filter_map(OnceLock::get);
-        shelves.flat_map(|shelf| shelf.iter().filter_map(OnceLock::get))
+        (0..rows).filter_map(|row| self.shelves.get(row / ROWS)?.get()?.get(row % ROWS)?.get())
     }
 
     fn records(&self) -> impl Iterator<Item = AgentRecord> {
@@ -321,6 +321,14 @@ impl Index {
                 vacant.insert(place);
                 None
             }
+        }
+    }
+
+    /// Makes room for so many more at once: each time that a part grows, all that is in it is looked up again.
+    fn reserve(&self, places: usize, rehash: impl Fn(&Place) -> u64) {
+        for part in &self.0 {
+            let mut part = part.0.write().unwrap_or_else(PoisonError::into_inner);
+            part.reserve(places.div_ceil(PARTS), &rehash);
         }
     }
 
@@ -506,20 +514,35 @@ impl Registry {
 
     /// Takes an agent's row as it now stands. A lease that is known already is kept.
     pub(crate) fn put(&self, agent: Agent) -> AgentRecord {
-        self.put_with(agent, Lease::default)
+        match self.agent(agent.no) {
+            Some(known) => {
+                known.set(agent);
+                known
+            }
+            None => self.place(self.records.next.fetch_add(1, Ordering::AcqRel), agent, Lease::default()),
+        }
     }
 
-    /// As [`put`](Self::put), with the lease to begin with if none is known.
-    pub(crate) fn put_with(&self, agent: Agent, lease: impl FnOnce() -> Lease) -> AgentRecord {
+    /// Makes room for agents that are going to be [restored](Restoring).
+    pub(crate) fn expect(&self, agents: usize) {
+        self.numbers.reserve(agents, |place| self.hash_of_number(*place));
+        self.names.reserve(agents, |place| self.hash_of_name(*place));
+    }
+
+    fn hash_of_number(&self, place: Place) -> u64 {
+        hash_of_no(self.records.look(place, Slot::no).unwrap_or_default())
+    }
+
+    fn hash_of_name(&self, place: Place) -> u64 {
+        self.with_name(place, |name| self.hasher.hash_one(name)).unwrap_or_default()
+    }
+
+    /// Puts an agent at a place where nobody is. If another was quicker, the place stays empty and its lease is kept.
+    fn place(&self, place: Place, agent: Agent, lease: Lease) -> AgentRecord {
         let no = agent.no;
-        if let Some(known) = self.agent(no) {
-            known.set(agent);
-            return known;
-        }
-        let place = self.records.next.fetch_add(1, Ordering::AcqRel);
         let record = self.records.place(place);
         let slot = record.slot();
-        slot.lease.become_as(lease());
+        slot.lease.become_as(lease);
         slot.kept().agent = PackedAgent::of(&agent);
         if let Some(holds) = record.row.holds.get(agent.vendor as usize) {
             holds.store(true, Ordering::Release);
@@ -529,24 +552,22 @@ impl Registry {
             slot.no.store(no, Ordering::Release);
             return record;
         }
-        let rehash = |place: &Place| hash_of_no(self.records.look(*place, Slot::no).unwrap_or_default());
         let is_it = |place: &Place| self.records.look(*place, Slot::no) == Some(no);
+        let rehash = |place: &Place| self.hash_of_number(*place);
         let known = self.numbers.insert_if_new(hash_of_no(no), place, is_it, rehash, || {
             slot.no.store(no, Ordering::Release);
         });
-        // Another was quicker; the place stays empty.
         if let Some(known) = known.and_then(|known| self.records.get(known)) {
+            slot.lease.become_as(Lease::default());
             known.set(agent);
             return known;
         }
-        record.expect_loss_from(0);
+        record.expect_loss_from(agent.vendor, 0);
         if let Some(seen) = slot.lease.last_seen().filter(|_| slot.lease.is_online()) {
             record.row.seen_from.fetch_min(seen.timestamp_millis(), Ordering::SeqCst);
         }
-        let rehash =
-            |place: &Place| self.with_name(*place, |name| self.hasher.hash_one(name)).unwrap_or_default();
         let name = (agent.tenant, agent.vendor, agent.kind, agent.id.as_str());
-        self.names.insert(self.hasher.hash_one(name), place, rehash);
+        self.names.insert(self.hasher.hash_one(name), place, |place| self.hash_of_name(*place));
         record
     }
 
@@ -671,9 +692,33 @@ impl Registry {
     }
 }
 
+/// Puts agents in one after the other as a start finds them, which are most likely not there yet. Each has whole rows to
+/// itself, so that two at once do not write to the same lines of memory.
+pub(crate) struct Restoring {
+    registry: Arc<Registry>,
+    places: Range<Place>,
+}
+
+impl Restoring {
+    pub(crate) fn into(registry: &Arc<Registry>) -> Self {
+        Self { registry: Arc::clone(registry), places: 0..0 }
+    }
+
+    pub(crate) fn put(&mut self, agent: Agent, lease: Lease) {
+        const ROW: Place = ABREAST as Place;
+        if self.places.is_empty() {
+            let first = self.registry.records.next.fetch_add(ROW, Ordering::AcqRel);
+            self.places = first..first + ROW;
+        }
+        if let Some(place) = self.places.next() {
+            self.registry.place(place, agent, lease);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use chrono::{DateTime, Utc};
     use serde_json::Map;
@@ -745,7 +790,7 @@ mod tests {
         let registry = Registry::default();
         let record = registry.put(agent(7));
         record.lease().renew(DateTime::from_timestamp(5, 0).unwrap(), Report::default());
-        let again = registry.put_with(Agent { name: "renamed".to_owned(), ..agent(7) }, || unreachable!());
+        let again = registry.put(Agent { name: "renamed".to_owned(), ..agent(7) });
         assert_eq!((again.at, Arc::as_ptr(&again.row)), (record.at, Arc::as_ptr(&record.row)));
         assert_eq!(record.agent().name, "renamed");
         assert!(record.lease().last_seen().is_some());
@@ -808,11 +853,12 @@ mod tests {
 
     #[test]
     fn who_is_silent_is_found_until_it_is_told_and_again_when_it_was_back() {
-        let registry = Registry::default();
+        let registry = Arc::<Registry>::default();
         let at = |seconds: i64| DateTime::from_timestamp(1_774_103_400 + seconds, 0).unwrap();
+        let mut restoring = Restoring::into(&registry);
         for no in 1..=3 {
             let online = no != 3;
-            registry.put_with(agent(no), || Lease::restore(Some(at(no)), None, online, false));
+            restoring.put(agent(no), Lease::restore(Some(at(no)), None, online, false));
         }
         let silent = |seconds| -> Vec<No> {
             let mut silent: Vec<_> = registry.silent_since(at(seconds)).iter().map(AgentRecord::no).collect();
@@ -867,7 +913,7 @@ mod tests {
             assert_eq!(numbered.map(|record| record.agent().no), Some(no * 7));
             assert!(registry.agent(no * 7 - 1).is_none());
         }
-        let all: std::collections::BTreeSet<_> = registry.all().map(|record| record.no()).collect();
+        let all: BTreeSet<_> = registry.all().map(|record| record.no()).collect();
         assert_eq!(all, (1..=count).map(|no| no * 7).collect());
     }
 
@@ -923,5 +969,36 @@ mod tests {
         registry.renewed(record);
         assert_eq!(registry.take_renewed().len(), 1);
         assert!(registry.take_renewed().is_empty());
+    }
+
+    #[test]
+    fn agents_that_two_restore_at_once_are_all_found_once() {
+        let registry = Arc::<Registry>::default();
+        registry.expect(1000);
+        let at = |seconds: i64| DateTime::from_timestamp(seconds, 0);
+        let restore = |numbers: std::ops::RangeInclusive<No>| {
+            let mut restoring = Restoring::into(&registry);
+            for no in numbers {
+                restoring.put(agent(no), Lease::restore(at(1), None, no % 2 == 0, false));
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| restore(1..=600));
+            // Some of them are found twice.
+            scope.spawn(|| restore(500..=1000));
+        });
+        let numbers: BTreeSet<No> = registry.all().map(|record| record.no()).collect();
+        assert_eq!((registry.all().count(), numbers), (1000, (1..=1000).collect()));
+        for no in 1..=1000 {
+            let id = format!("a-{no}");
+            let named = registry.named(1, Vendor::Achilles, Kind::Agent, &id).map(|record| record.no());
+            let found =
+                registry.agent(no).map(|record| (record.agent().id.clone(), record.lease().is_online()));
+            assert_eq!((named, found), (Some(no), Some((id, no % 2 == 0))));
+        }
+        let silent = registry.silent_since(at(1).unwrap());
+        assert_eq!(silent.len(), 500, "who was found twice is silent once");
+        let next = registry.put(agent(1001));
+        assert_eq!(registry.agent(1001).map(|record| record.at), Some(next.at));
     }
 }

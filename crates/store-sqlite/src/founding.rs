@@ -5,7 +5,9 @@ use fleetwire_server_core::domain::No;
 use fleetwire_server_core::events::NewEvent;
 use fleetwire_server_core::keys::Foundation;
 use fleetwire_server_core::lease::{LeaseRow, Sample};
-use fleetwire_server_core::store::{Founding, Leases, Offer, Outcome, Restored, RestoredAgent, Taker};
+use fleetwire_server_core::store::{
+    Founding, Leases, Numbers, Offer, Outcome, Restored, RestoredAgent, Taker,
+};
 use rusqlite::{Connection, Row, params};
 
 use crate::SqliteStore;
@@ -33,12 +35,13 @@ impl Founding for SqliteStore {
         const SQL: &str = concat!(
             "SELECT ",
             agent_columns!(),
-            ", leases.last_seen, leases.report, online.agent IS NOT NULL, ",
-            "EXISTS (SELECT 1 FROM work WHERE work.agent = agents.no AND work.state IN ('queued', 'delivered', 'running')) ",
-            "FROM agents ",
+            ", leases.last_seen, leases.report, online.agent IS NOT NULL FROM agents ",
             "LEFT JOIN leases ON leases.agent = agents.no LEFT JOIN online ON online.agent = agents.no ",
             "WHERE agents.no BETWEEN ?1 AND ?2 ORDER BY agents.no"
         );
+        // Beside the agents, in the same order: to look for each one's takes as long as to read it, and few have any.
+        const WORKING: &str = "SELECT DISTINCT agent FROM work
+             WHERE state IN ('queued', 'delivered', 'running') AND agent BETWEEN ?1 AND ?2 ORDER BY agent";
         let read = |row: &Row<'_>| {
             let mut columns = Columns::of(row);
             let agent = agent(&mut columns)?;
@@ -46,12 +49,20 @@ impl Founding for SqliteStore {
             let report = columns.maybe()?;
             let lease =
                 last_seen.map(|last_seen| LeaseRow { agent: agent.no, last_seen, report, place: None });
-            Ok(RestoredAgent { agent, lease, online: columns.plain()?, works: columns.plain()? })
+            Ok(RestoredAgent { agent, lease, online: columns.plain()?, works: false })
         };
         self.read(move |connection| {
-            let mut select = connection.prepare(SQL)?;
-            for restored in select.query_map([numbers.start(), numbers.end()], read)? {
-                take(restored?);
+            let within = [numbers.start(), numbers.end()];
+            let (mut select, mut working) = (connection.prepare(SQL)?, connection.prepare(WORKING)?);
+            let mut working = working.query_map(within, |row| row.get::<_, No>(0))?;
+            let mut next = working.next().transpose()?;
+            for restored in select.query_map(within, read)? {
+                let mut restored = restored?;
+                while next.is_some_and(|next| next < restored.agent.no) {
+                    next = working.next().transpose()?;
+                }
+                restored.works = next == Some(restored.agent.no);
+                take(restored);
             }
             Ok(())
         })
@@ -73,13 +84,28 @@ impl Founding for SqliteStore {
                     Ok(Offer { agent: columns.plain()?, rotation: columns.plain()?, at: columns.get()? })
                 },
             )?;
-            let numbers = first(connection, "SELECT min(no), max(no) FROM agents", [], |row| {
-                Ok(row.get::<_, Option<No>>(0)?.zip(row.get(1)?))
-            })?;
-            Ok(Restored { numbers: numbers.flatten(), up_until, offers })
+            Ok(Restored { numbers: numbers(connection)?, up_until, offers })
         })
         .await
     }
+}
+
+/// What numbers agents have. Each is asked for by itself: an end is then looked up and not looked for.
+fn numbers(connection: &Connection) -> Done<Option<Numbers>> {
+    const SQL: &str = "SELECT (SELECT coalesce(sum(agents), 0) FROM fleets), (SELECT min(no) FROM agents),
+             ifnull((SELECT no FROM agents ORDER BY no LIMIT 1
+                     OFFSET (SELECT (coalesce(sum(agents), 0) - 1) / 2 FROM fleets)), (SELECT max(no) FROM agents)),
+             (SELECT max(no) FROM agents)
+         WHERE EXISTS (SELECT 1 FROM agents)";
+    first(connection, SQL, [], |row| {
+        let mut columns = Columns::of(row);
+        Ok(Numbers {
+            count: usize::try_from(columns.plain::<i64>()?).unwrap_or_default(),
+            lowest: columns.plain()?,
+            middle: columns.plain()?,
+            highest: columns.plain()?,
+        })
+    })
 }
 
 fn kept(connection: &Connection) -> Done<Option<Foundation>> {

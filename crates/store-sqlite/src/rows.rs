@@ -1,5 +1,6 @@
 //! Rows to domain values and back.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use fleetwire_server_core::lease::{PackedReport, Report};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::error::Done;
@@ -101,7 +102,7 @@ impl ToSql for Column<&Map<String, Value>> {
 
 impl FromSql for Column<Map<String, Value>> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        from_json(value.as_str()?)
+        members(value)
     }
 }
 
@@ -113,7 +114,7 @@ impl ToSql for Column<&BTreeMap<String, String>> {
 
 impl FromSql for Column<BTreeMap<String, String>> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        from_json(value.as_str()?)
+        members(value)
     }
 }
 
@@ -144,33 +145,67 @@ impl Serialize for ReportText<'_> {
     }
 }
 
+/// A report as it is read, in the place where its text lies.
+#[derive(Deserialize)]
+struct ReadReport<'a> {
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow)]
+    metrics: BTreeMap<Text<'a>, Option<f64>>,
+    #[serde(borrow)]
+    notes: BTreeMap<Text<'a>, Text<'a>>,
+}
+
+/// A text that is copied only if it has escapes.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> ReadReport<'a> {
+    fn of(value: ValueRef<'a>) -> FromSqlResult<Self> {
+        let mut report: Self =
+            serde_json::from_str(value.as_str()?).map_err(|error| FromSqlError::Other(error.into()))?;
+        report.metrics.retain(|_, figure| figure.is_some());
+        Ok(report)
+    }
+
+    fn status(&self) -> Option<&str> {
+        self.status.as_ref().map(|Text(status)| &**status)
+    }
+
+    fn metrics(&self) -> impl ExactSizeIterator<Item = (&str, f64)> {
+        self.metrics.iter().map(|(Text(name), figure)| (&**name, figure.unwrap_or_default()))
+    }
+
+    fn notes(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.notes.iter().map(|(Text(name), Text(note))| (&**name, &**note))
+    }
+}
+
 impl FromSql for Column<PackedReport> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Column::<Report>::column_result(value).map(|Column(report)| Self(report.into()))
+        let report = ReadReport::of(value)?;
+        Ok(Self(PackedReport::new(report.status(), report.metrics(), report.notes())))
     }
 }
 
 impl FromSql for Column<Report> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let Column(mut report) = Column::<Map<String, Value>>::column_result(value)?;
-        let mut member = |name| report.remove(name).unwrap_or_default();
-        let wrong = |error: serde_json::Error| FromSqlError::Other(error.into());
-        Ok(Self(Report {
-            status: serde_json::from_value(member("status")).map_err(wrong)?,
-            metrics: serde_json::from_value::<BTreeMap<String, Option<f64>>>(member("metrics"))
-                .map_err(wrong)?
-                .into_iter()
-                // JSON writes what is not finite as null.
-                .filter_map(|(name, figure)| Some((name, figure?)))
-                .collect(),
-            notes: serde_json::from_value(member("notes")).map_err(wrong)?,
-        }))
+        Column::<PackedReport>::column_result(value).map(|Column(packed)| Self(packed.report()))
     }
 }
 
 fn to_json<'a>(value: &impl Serialize) -> rusqlite::Result<ToSqlOutput<'a>> {
     let text = serde_json::to_string(value);
     text.map(Into::into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// Members of an object. Most rows have no facts and no labels.
+fn members<T: serde::de::DeserializeOwned + Default>(value: ValueRef<'_>) -> FromSqlResult<Column<T>> {
+    match value.as_str()? {
+        "{}" => Ok(Column(T::default())),
+        text => from_json(text),
+    }
 }
 
 fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> FromSqlResult<Column<T>> {
@@ -308,4 +343,51 @@ pub(crate) fn work(row: &Row<'_>) -> rusqlite::Result<Work> {
         updated_at: columns.get()?,
         result: columns.maybe()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read<T>(text: &str) -> FromSqlResult<T>
+    where
+        Column<T>: FromSql,
+    {
+        Column::column_result(ValueRef::Text(text.as_bytes())).map(|Column(value)| value)
+    }
+
+    #[test]
+    fn reports_are_read_with_escapes_and_without_figures_that_are_none() {
+        let text = r#"{"metrics":{"b":null,"a\"":1.5},"notes":{"n\u00e9":"two\nlines"},"status":"idle","later":[1]}"#;
+        let report = Report {
+            status: Some("idle".to_owned()),
+            metrics: [("a\"".to_owned(), 1.5)].into(),
+            notes: [("né".to_owned(), "two\nlines".to_owned())].into(),
+        };
+        assert_eq!(read::<Report>(text).unwrap(), report);
+        assert_eq!(read::<PackedReport>(text).unwrap(), report.into());
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        for text in [
+            "{}",
+            "null",
+            r#"{"metrics":null,"notes":{},"status":null}"#,
+            r#"{"metrics":{"a":"1"},"notes":{},"status":null}"#,
+            r#"{"metrics":{},"notes":{"a":1},"status":null}"#,
+            r#"{"metrics":{},"notes":{},"status":7}"#,
+        ] {
+            assert!(read::<PackedReport>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_object_has_no_members_and_is_an_object_still() {
+        assert_eq!(read::<Map<String, Value>>("{}").unwrap(), Map::new());
+        assert_eq!(read::<BTreeMap<String, String>>("{}").unwrap(), BTreeMap::new());
+        assert_eq!(read::<Value>("{}").unwrap(), json!({}));
+    }
 }

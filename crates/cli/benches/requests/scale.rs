@@ -55,7 +55,7 @@ pub(crate) fn measure(folder: &Path, agents: usize, arguments: &Arguments) -> Re
     let mut start = Duration::MAX;
     for _ in 0..3 {
         let begin = Instant::now();
-        let server = Server::ours(arguments.core, &all, Variant::Flushed)?;
+        let server = Server::ours_unpinned(&all, Variant::Flushed)?;
         first_answer(&server, &devices)?;
         start = start.min(begin.elapsed());
         server.stop()?;

@@ -113,24 +113,30 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn bare(core: usize) -> Result<Self> {
-        Self::start(core, &["--bare"])
+        Self::start(pinned(core)?, &["--bare"])
     }
 
     pub(crate) fn ours(core: usize, folder: &Path, variant: Variant) -> Result<Self> {
-        let folder = folder.to_str().context("the folder's name is no UTF-8")?;
-        Self::start(core, &["--serve", folder, "--variant", variant.name()])
+        Self::serving(pinned(core)?, folder, variant)
     }
 
-    fn start(core: usize, arguments: &[&str]) -> Result<Self> {
-        let program = std::env::current_exe()?;
-        let mut child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .arg(program)
+    /// One that has every core, as it has where nobody measures: a start uses two.
+    pub(crate) fn ours_unpinned(folder: &Path, variant: Variant) -> Result<Self> {
+        Self::serving(Command::new(std::env::current_exe()?), folder, variant)
+    }
+
+    fn serving(program: Command, folder: &Path, variant: Variant) -> Result<Self> {
+        let folder = folder.to_str().context("the folder's name is no UTF-8")?;
+        Self::start(program, &["--serve", folder, "--variant", variant.name()])
+    }
+
+    fn start(mut program: Command, arguments: &[&str]) -> Result<Self> {
+        let mut child = program
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("taskset could not be started; it pins the server to its core")?;
+            .context("a server could not be started; taskset pins it to its core")?;
         let mut out = BufReader::new(child.stdout.take().context("a server has an output")?);
         let mut line = String::new();
         out.read_line(&mut line)?;
@@ -156,6 +162,13 @@ impl Server {
             _ => None,
         })
     }
+}
+
+/// This program, on one core.
+fn pinned(core: usize) -> Result<Command> {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-c", &core.to_string()]).arg(std::env::current_exe()?);
+    Ok(taskset)
 }
 
 impl Drop for Server {

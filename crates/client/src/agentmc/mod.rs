@@ -40,6 +40,7 @@
 //! # }
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -205,10 +206,13 @@ impl Dialect for AgentMc {
                 // Servers look for it in either place.
                 let fingerprint = beat.report.host.fingerprint.clone();
                 let params = HostFingerprint { fingerprint, ..Default::default() };
-                let mut report = beat.report.clone();
-                report.host_runtime_updates.extend(beat.riders.iter().map(|(_, end)| end.update.clone()));
-                let call = Call::<Heartbeat>::with(params, report);
-                let mut request = codec::encode(&self.base, &key, signing.now, &call)?;
+                let mut report = Cow::Borrowed(&beat.report);
+                if !beat.riders.is_empty() {
+                    let updates = beat.riders.iter().map(|(_, end)| end.update.clone());
+                    report.to_mut().host_runtime_updates.extend(updates);
+                }
+                let mut request =
+                    codec::encode_parts::<Heartbeat>(&self.base, &key, signing.now, &params, &report)?;
                 if let (true, Some(newer)) = (beat.otherwise, Heartbeat::ALIASES.first()) {
                     let address = format!("{}{newer}", self.base).parse();
                     *request.uri_mut() =

@@ -21,7 +21,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use super::{Offer, Outcome, Restored, RestoredAgent, Store, StoreError};
+use super::{Numbers, Offer, Outcome, Restored, RestoredAgent, Store, StoreError};
 use crate::domain::{
     Agent, Annotation, Announced, Asked, BatchLimits, Credential, DEFAULT_TENANT, Delivery, Enrolled,
     Enrolment, Execution, FilePlace, Finding, FindingFilter, FoundRow, HOSTED_KEY, HandedOver, HostLimits,
@@ -318,9 +318,11 @@ struct Whole {
 async fn whole<S: Store>(store: &S) -> Whole {
     let Restored { numbers, up_until, offers } = store.restore().await.expect("restored");
     let mut whole = Whole { up_until, offers, ..Whole::default() };
-    let Some((first, last)) = numbers else { return whole };
+    let Some(Numbers { count, lowest, middle, highest }) = numbers else { return whole };
     // In two parts, which belong together.
-    for part in [first..=first, first + 1..=last] {
+    let mut parts = Vec::new();
+    for part in [lowest..=middle, middle.saturating_add(1)..=highest] {
+        let before = whole.agents.len();
         let (give, taken) = channel();
         let take = Box::new(move |restored| give.send(restored).expect("somebody takes it"));
         store.restore_agents(part.clone(), take).await.expect("restored");
@@ -330,9 +332,12 @@ async fn whole<S: Store>(store: &S) -> Whole {
             whole.working.extend(works.then_some(agent.no));
             whole.agents.push((agent, lease));
         }
+        parts.push(whole.agents.len() - before);
     }
     assert!(whole.agents.is_sorted_by_key(|(agent, _)| agent.no));
-    assert_eq!(whole.agents.last().map(|(agent, _)| agent.no), Some(last));
+    let ends = [whole.agents.first(), whole.agents.last()].map(|end| end.map(|(agent, _)| agent.no));
+    assert_eq!(ends, [Some(lowest), Some(highest)]);
+    assert_eq!(parts, [count.div_ceil(2), count / 2]);
     whole
 }
 
@@ -412,6 +417,8 @@ pub async fn chosen_number_is_used_and_later_numbers_differ<S: Store>(store: &S)
         let made = registered(store, id).await;
         assert!(made.no > 0 && numbers.insert(made.no), "{numbers:?} {}", made.no);
     }
+    let restored: BTreeSet<_> = whole(store).await.agents.iter().map(|(agent, _)| agent.no).collect();
+    assert_eq!(restored, numbers);
 }
 
 pub async fn agent_without_id_has_its_number_as_id<S: Store>(store: &S) {

@@ -8,8 +8,8 @@ mod catalogue;
 mod images;
 
 use super::{
-    Directory, Founding, Journal, Keys, Leases, Offer, Outcome, Restored, RestoredAgent, StoreError, Taker,
-    WorkQueue,
+    Directory, Founding, Journal, Keys, Leases, Numbers, Offer, Outcome, Restored, RestoredAgent, StoreError,
+    Taker, WorkQueue,
 };
 use crate::domain::Batch;
 use crate::domain::{
@@ -374,7 +374,10 @@ impl Founding for MemoryStore {
         let waits = |offer: &Offer| state.agents.get(&offer.agent).is_some_and(|agent| agent.rotating);
         let offers = state.offers.values().filter(|(offer, told)| !told && waits(offer));
         let offers = offers.map(|(offer, _)| *offer).collect();
-        let numbers = state.agents.keys().next().copied().zip(state.agents.keys().next_back().copied());
+        let (count, keys) = (state.agents.len(), || state.agents.keys().copied());
+        let ends = keys().next().zip(keys().next_back());
+        let numbers = ends.zip(keys().nth(count.saturating_sub(1) / 2));
+        let numbers = numbers.map(|((lowest, highest), middle)| Numbers { count, lowest, middle, highest });
         Ok(Restored { numbers, up_until: state.up_until, offers })
     }
 

@@ -93,12 +93,25 @@ pub struct RestoredAgent {
 /// What [`Founding::restore`] finds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Restored {
-    /// The lowest and the highest number of an agent, if there is one.
-    pub numbers: Option<(No, No)>,
+    /// What numbers agents have, if there are any.
+    pub numbers: Option<Numbers>,
     /// When the server was last known to be up.
     pub up_until: Option<DateTime<Utc>>,
     /// Keys that were offered, are not used yet, and of which that has not been told.
     pub offers: Vec<Offer>,
+}
+
+/// What numbers agents have. Operators may choose them, so that they need not lie side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// How many agents there are.
+    pub count: usize,
+    /// The lowest number.
+    pub lowest: No,
+    /// As many agents have a number up to this one as have a higher one, or one more.
+    pub middle: No,
+    /// The highest number.
+    pub highest: No,
 }
 
 /// A key that waits to be used.

@@ -20,17 +20,17 @@ const EXTRA: Duration = Duration::from_secs(5);
 
 /// What answers mean.
 impl<D: Dialect> Machine<D> {
-    pub(super) fn answered(&mut self, outcome: Result<Response<Bytes>, NoAnswer>, moment: &Moment) {
+    pub(super) fn answered(&mut self, outcome: &Result<Response<Bytes>, NoAnswer>, moment: &Moment) {
         let Some(mut flight) = self.flight.take() else { return };
-        let (read, date) = match outcome {
-            Ok(response) => (self.dialect.read(&flight.step, &response), date(&response)),
-            Err(none) => (Err(Trouble::no_answer(none.cause, none.text)), None),
+        let read = match outcome {
+            Ok(response) => self.dialect.read(&flight.step, response),
+            Err(none) => Err(Trouble::no_answer(none.cause, none.text.clone())),
         };
         let told = match &read {
             Ok(Answer::Taken(Taken { server_time: Some(time), .. })) => Some(*time),
-            Ok(_) => date,
             // What stands between agent and server tells the time of its own clock.
-            Err(trouble) => date.filter(|_| trouble.is_from_server()),
+            Err(trouble) if !trouble.is_from_server() => None,
+            _ => outcome.as_ref().ok().and_then(date),
         };
         let corrected = told.is_some_and(|time| self.clock.told(moment, time));
         if corrected {

@@ -283,7 +283,7 @@ impl<D: Dialect> Machine<D> {
     pub fn input(&mut self, moment: &Moment, input: Input<D>) {
         self.look(moment);
         match input {
-            Input::Answered(outcome) => self.answered(outcome, moment),
+            Input::Answered(outcome) => self.answered(&outcome, moment),
             Input::Persisted(outcome) => self.persisted(outcome, moment),
             Input::Collected(report) => self.report = Some(report),
             Input::Progressed { run, progress } => self.progressed(run, progress),
