@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
+use http::{HeaderMap, header};
 
 use crate::Fault;
 
@@ -99,6 +99,6 @@ pub(crate) fn put(headers: &mut HeaderMap, header: &AuthHeader, value: &str) -> 
 /// The token of `Authorization: Bearer <token>`: exactly two parts, the scheme as written here.
 #[cfg(any(feature = "zstack", feature = "achilles"))]
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let token = crate::private::header(headers, "authorization")?.strip_prefix("Bearer ")?;
+    let token = crate::private::header(headers, header::AUTHORIZATION)?.strip_prefix("Bearer ")?;
     (!token.is_empty() && !token.contains(' ')).then_some(token)
 }

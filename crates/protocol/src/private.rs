@@ -40,7 +40,7 @@ pub fn word<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(deserializer: D
 
 /// Text of a header, if it is visible ASCII.
 #[doc(hidden)]
-pub fn header<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a str> {
+pub fn header(headers: &http::HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 

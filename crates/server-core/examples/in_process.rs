@@ -52,11 +52,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut headers = HeaderMap::new();
     BearerAuth::attach(&BearerToken::from(key), NOW, &mut headers)?;
-    let caller = admit::<Heartbeat, _>(&core, &headers).await?;
+    let now = core.now();
+    let caller = admit::<Heartbeat, _>(&core, &headers, now).await?;
     let origin = Origin { public_url: None, scheme: "http", host: "localhost", mount: "/zstack" };
     let body = HeartbeatRequest::new("1.2.3", 86400, 12.5, 35.2);
     let call = Call::<Heartbeat>::with(AgentPath::new("agent-1"), body);
-    let record = answer(&core, caller, &origin, call, &core.context()).await?;
+    let record = answer(&core, caller, &origin, call, &core.context(now)).await?;
     println!("{:?}, labels {:?}", record.status, record.labels);
     Ok(())
 }

@@ -67,7 +67,7 @@ impl<S: Store> Core<S> {
             })
             .collect();
         for record in self.registry.all() {
-            let is_achilles = record.look(|row| row.vendor == crate::domain::Vendor::Achilles);
+            let is_achilles = record.identity().vendor == crate::domain::Vendor::Achilles;
             if is_achilles
                 && let Some(no) = signers.number_given(given_key(&record.agent()))
                 && let Some(view) = views.iter_mut().find(|view| view.no == no)

@@ -316,7 +316,7 @@ impl<S: Store> Core<S> {
         let Some(before) = least.and_then(|least| now.checked_sub_signed(least)) else { return };
         for record in self.registry.silent_since(before) {
             let Some(last_seen) = record.lease().last_seen() else { continue };
-            if self.liveness(&record) == Liveness::Offline
+            if self.liveness(&record, now) == Liveness::Offline
                 && let Some(last) = record.lease().turn_offline(last_seen)
             {
                 self.registry.note(NewEvent::offline(&record.agent(), last_seen, last.as_ref(), now));
@@ -330,13 +330,11 @@ impl<S: Store> Core<S> {
         &self.config
     }
 
-    /// What rules that look at the clock are checked against.
+    /// What a request of this time is checked against.
     #[must_use]
-    pub fn context(&self) -> Context {
+    pub fn context(&self, now: DateTime<Utc>) -> Context {
         let config = &self.config;
-        Context::at(self.now())
-            .with_clock_window(Some(config.clock_skew))
-            .with_house_rules(config.house_rules)
+        Context::at(now).with_clock_window(Some(config.clock_skew)).with_house_rules(config.house_rules)
     }
 
     /// The store, to be closed once nobody asks any more.
@@ -387,16 +385,15 @@ impl<S: Store> Core<S> {
     }
 
     /// Whether an agent reports in time.
-    pub(crate) fn liveness(&self, record: &AgentRecord) -> Liveness {
-        let cadence = self.config.cadence(record.look(|row| row.vendor));
+    pub(crate) fn liveness(&self, record: &AgentRecord, now: DateTime<Utc>) -> Liveness {
+        let cadence = self.config.cadence(record.identity().vendor);
         let lease = record.lease();
-        liveness(self.now(), lease.last_seen(), cadence, self.downtime, lease.is_online())
+        liveness(now, lease.last_seen(), cadence, self.downtime, lease.is_online())
     }
 
     /// Notes the host that an agent reports from, and whether two seem to take turns.
-    pub(crate) fn sight(&self, record: &AgentRecord, host: &Host<'_>) {
-        let now = self.now();
-        let alive_for = self.config.cadence(record.look(|row| row.vendor)).offline_after;
+    pub(crate) fn sight(&self, record: &AgentRecord, host: &Host<'_>, now: DateTime<Utc>) {
+        let alive_for = self.config.cadence(record.identity().vendor).offline_after;
         if let Some(suspicion) = record.sight(host, now, alive_for) {
             let agent = record.agent();
             let Suspicion { newer, older } = &suspicion;
@@ -406,14 +403,14 @@ impl<S: Store> Core<S> {
     }
 
     /// Renews a lease.
-    pub(crate) fn renew(&self, record: &AgentRecord, report: impl Into<PackedReport>) {
-        if record.lease().renew(self.now(), report) {
+    pub(crate) fn renew(&self, record: &AgentRecord, report: impl Into<PackedReport>, now: DateTime<Utc>) {
+        if record.lease().renew(now, report) {
             self.registry.renewed(record.clone());
         }
     }
 
     /// Finds what a key is good for.
-    async fn credential(&self, vendor: Vendor, secret: &str) -> Result<Presented, Fault> {
+    async fn credential(&self, vendor: Vendor, secret: &str, now: DateTime<Utc>) -> Result<Presented, Fault> {
         let digest = Digest::of(secret);
         let (credential, record, was_asked) = match self.registry.known_key(&digest) {
             Some((credential, record)) => (credential, record, false),
@@ -424,7 +421,7 @@ impl<S: Store> Core<S> {
         }
         // A key of the whole tenant is shared by as many agents as it has.
         if let Some(rate) = self.config.rate.filter(|_| credential.agent.is_some()) {
-            let metered = self.registry.meter(&digest, self.now(), rate);
+            let metered = self.registry.meter(&digest, now, rate);
             metered.map_err(|retry_after| Fault::Limited { retry_after })?;
         }
         Ok(Presented { digest, credential, record, was_asked })
@@ -444,19 +441,25 @@ impl<S: Store> Core<S> {
         &self,
         vendor: Vendor,
         secret: &str,
+        now: DateTime<Utc>,
         plausible: impl FnOnce(&AgentLook<'_>) -> bool,
     ) -> Result<AgentRecord, Fault> {
-        let presented = self.credential(vendor, secret).await?;
+        let presented = self.credential(vendor, secret, now).await?;
         let no = presented.credential.agent.ok_or(Fault::Unauthenticated)?;
-        self.accept(presented, no, plausible).await
+        self.accept(presented, no, now, plausible).await
     }
 
     /// Finds what a key is good for, in the dialects whose keys need not belong to one agent.
-    pub(crate) async fn scope(&self, vendor: Vendor, secret: &str) -> Result<KeyScope, Fault> {
-        let presented = self.credential(vendor, secret).await?;
+    pub(crate) async fn scope(
+        &self,
+        vendor: Vendor,
+        secret: &str,
+        now: DateTime<Utc>,
+    ) -> Result<KeyScope, Fault> {
+        let presented = self.credential(vendor, secret, now).await?;
         let credential = presented.credential;
         if let Some(no) = credential.agent {
-            self.accept(presented, no, |_| true).await?;
+            self.accept(presented, no, now, |_| true).await?;
         }
         Ok(KeyScope { tenant: credential.tenant, agent: credential.agent })
     }
@@ -466,6 +469,7 @@ impl<S: Store> Core<S> {
         &self,
         presented: Presented,
         no: No,
+        now: DateTime<Utc>,
         plausible: impl FnOnce(&AgentLook<'_>) -> bool,
     ) -> Result<AgentRecord, Fault> {
         let Presented { digest, credential, record, was_asked } = presented;
@@ -478,18 +482,18 @@ impl<S: Store> Core<S> {
             return Err(Fault::Unauthenticated);
         }
         if credential.candidate || !activated {
-            self.settle(digest, no).await?;
+            self.settle(digest, no, now).await?;
         } else if was_asked && self.registry.key(&digest).is_none() {
             // A sibling has been settled on since the store was asked about this key, and may have ended it.
             self.ask_for_key(digest).await?;
         }
-        record.hear(self.now());
+        record.hear(now);
         Ok(record)
     }
 
     /// The first use of a key ends its siblings.
-    async fn settle(&self, digest: Digest, no: No) -> Result<(), Fault> {
-        let agent = match self.store.settle_key(digest, self.now()).await {
+    async fn settle(&self, digest: Digest, no: No, now: DateTime<Utc>) -> Result<(), Fault> {
+        let agent = match self.store.settle_key(digest, now).await {
             Ok(agent) => agent,
             // Another request has settled on a sibling in the meantime.
             Err(StoreError::Missing(_)) => {
@@ -529,12 +533,17 @@ impl<S: Store> Core<S> {
     }
 
     /// Hands open work to an agent; asks the store only if there may be some.
-    pub(crate) async fn deliver(&self, record: &AgentRecord, delivery: Delivery) -> Result<Vec<Work>, Fault> {
-        if !record.lease().has_work(self.now()) {
+    pub(crate) async fn deliver(
+        &self,
+        record: &AgentRecord,
+        delivery: Delivery,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Work>, Fault> {
+        if !record.lease().has_work(now) {
             return Ok(Vec::new());
         }
         let no = record.no();
-        let call = || self.store.deliver(no, delivery, self.now());
+        let call = || self.store.deliver(no, delivery, now);
         Ok(self.handing_over(record, call, |handed_over| handed_over).await?.work)
     }
 

@@ -1,5 +1,6 @@
 use std::future::Future;
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::{Auth, Call, Endpoint, Fault, Reply};
 use fleetwire_validation::{Checked, Context, Validate, check};
 use http::HeaderMap;
@@ -10,13 +11,17 @@ pub trait Identify<A: Auth>: Send + Sync {
     /// What is known of a caller.
     type Caller: Send;
 
-    /// Believes the credentials, or does not.
-    fn identify(&self, presented: A::Presented) -> impl Future<Output = Result<Self::Caller, Fault>> + Send;
+    /// Believes the credentials that were presented at a time, or does not.
+    fn identify(
+        &self,
+        presented: A::Presented,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Self::Caller, Fault>> + Send;
 }
 
 /// Serves an operation.
 pub trait Handle<E: Endpoint>: Identify<E::Auth> {
-    /// Does what the operation is for.
+    /// Does what the operation is for, at [the time of the call](Checked::at).
     fn handle(
         &self,
         caller: Self::Caller,
@@ -65,8 +70,12 @@ impl Origin<'_> {
 ///
 /// # Errors
 /// [`Fault::Unauthenticated`], or a failure of our own.
-pub async fn admit<E: Endpoint, H: Handle<E>>(handler: &H, headers: &HeaderMap) -> Result<H::Caller, Fault> {
-    handler.identify(E::Auth::extract(headers)?).await
+pub async fn admit<E: Endpoint, H: Handle<E>>(
+    handler: &H,
+    headers: &HeaderMap,
+    now: DateTime<Utc>,
+) -> Result<H::Caller, Fault> {
+    handler.identify(E::Auth::extract(headers)?, now).await
 }
 
 /// Checks the rules and serves the operation.

@@ -22,7 +22,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -54,7 +53,7 @@ pub const TOKEN_PREFIX: &str = "fwo_";
 #[derive(Debug, Clone)]
 pub struct AgentView {
     /// Its row.
-    pub agent: Arc<Agent>,
+    pub agent: Agent,
     /// Whether it reports in time.
     pub liveness: Liveness,
     /// When it last reported.
@@ -263,7 +262,7 @@ impl<S: Store> Core<S> {
         let mut agents: Vec<_> = self
             .registry
             .all()
-            .filter(|record| record.look(|row| row.tenant) == tenant)
+            .filter(|record| record.identity().tenant == tenant)
             .map(|record| self.view(&record))
             .collect();
         agents.sort_unstable_by_key(|view| view.agent.no);
@@ -282,14 +281,14 @@ impl<S: Store> Core<S> {
         let all = self.registry.all().map(|record| (record.no(), record));
         let mut later: Vec<_> = all.filter(|(no, _)| *no > after).collect();
         later.sort_unstable_by_key(|(no, _)| *no);
-        let of_tenant = later.iter().filter(|(_, record)| record.look(|row| row.tenant) == tenant);
+        let of_tenant = later.iter().filter(|(_, record)| record.identity().tenant == tenant);
         of_tenant.map(|(_, record)| self.view(record)).filter(wanted).take(limit).collect()
     }
 
     /// An agent of a tenant by its number.
     #[must_use]
     pub fn agent_numbered(&self, tenant: No, no: No) -> Option<AgentView> {
-        let record = self.registry.agent(no).filter(|record| record.look(|row| row.tenant) == tenant)?;
+        let record = self.registry.agent(no).filter(|record| record.identity().tenant == tenant)?;
         Some(self.view(&record))
     }
 
@@ -305,7 +304,7 @@ impl<S: Store> Core<S> {
     fn view(&self, record: &AgentRecord) -> AgentView {
         AgentView {
             agent: record.agent(),
-            liveness: self.liveness(record),
+            liveness: self.liveness(record, self.now()),
             last_seen: record.lease().last_seen(),
             report: record.lease().report(),
         }
@@ -585,7 +584,7 @@ impl<S: Store> Core<S> {
         // Whose it is and of what kind never changes.
         let (work, _) = self.store.work_named(tenant, id).await?.ok_or(OperatorError::Missing("work"))?;
         let record = self.record_of(&work).ok_or(OperatorError::Missing("work"))?;
-        if !dialect::is_done_by_operators(record.look(|row| row.vendor), &work.kind) {
+        if !dialect::is_done_by_operators(record.identity().vendor, &work.kind) {
             let fault = "agents of this vendor say themselves what comes of such work";
             return Err(OperatorError::Unsuitable(fault));
         }
@@ -621,7 +620,7 @@ impl<S: Store> Core<S> {
     }
 
     fn record_of(&self, work: &Work) -> Option<AgentRecord> {
-        self.registry.agent(work.agent).filter(|record| record.look(|row| row.tenant) == work.tenant)
+        self.registry.agent(work.agent).filter(|record| record.identity().tenant == work.tenant)
     }
 
     /// Calls work off. Work that was called off before stays so.

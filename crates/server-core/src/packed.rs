@@ -140,38 +140,44 @@ impl Writer<'_> {
 
     fn agent(&mut self, agent: &Agent) {
         let flags = [
-            (HOST, agent.kind == Kind::Host),
             (DISABLED, agent.disabled),
             (ACTIVATED, agent.activated),
             (ROTATING, agent.rotating),
-            (NAMED_BY_ID, agent.name == agent.id),
             (HAS_PARENT, agent.parent.is_some()),
+            (HAS_NAME, agent.name != agent.id),
             (HAS_VERSION, agent.version.is_some()),
             (HAS_DESIRED, agent.desired_model.is_some()),
-            (HAS_DESIRED_AT, agent.desired_at.is_some()),
             (HAS_CURRENT, agent.current_model.is_some()),
+            (HAS_DESIRED_AT, agent.desired_at.is_some()),
         ];
-        self.count(flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).sum());
-        self.count(place_of(&Vendor::ALL, &agent.vendor));
-        self.number(agent.tenant);
-        self.count(agent.departed.map_or(0, |standing| place_of(&STANDINGS, &standing) + 1));
-        self.count(agent.turns.into());
-        self.count(agent.rotation.into());
+        let flags: u16 = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).sum();
+        self.bytes(&[0; Head::LENGTH]);
+        if let Some(parent) = agent.parent {
+            self.bytes(&parent.to_le_bytes());
+        }
+        self.text(&agent.id);
+        let behind_id = self.0.len();
+        if agent.name != agent.id {
+            self.text(&agent.name);
+        }
+        for text in [&agent.version, &agent.desired_model, &agent.current_model].into_iter().flatten() {
+            self.text(text);
+        }
         self.time(agent.created_at, 0);
         let since = agent.created_at.timestamp_millis();
         self.time(agent.updated_at, since);
         if let Some(at) = agent.desired_at {
             self.time(at, since);
         }
-        if let Some(parent) = agent.parent {
-            self.number(parent);
-        }
-        self.text(&agent.id);
-        if agent.name != agent.id {
-            self.text(&agent.name);
-        }
-        for text in [&agent.version, &agent.desired_model, &agent.current_model].into_iter().flatten() {
-            self.text(text);
+        let head = Head {
+            flags,
+            departed: agent.departed.map_or(0, |standing| place_of(&STANDINGS, &standing) + 1),
+            turns: agent.turns,
+            rotation: agent.rotation,
+            labels: u32::try_from(self.0.len() - behind_id).unwrap_or(u32::MAX),
+        };
+        if let Some(place) = self.0.first_chunk_mut() {
+            *place = head.bytes();
         }
         self.count(agent.labels.len() as u64);
         for (name, label) in &agent.labels {
@@ -211,6 +217,11 @@ impl<'a> Reader<'a> {
     }
 
     fn count(&mut self) -> u64 {
+        // Most are that short.
+        if let [number @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return u64::from(*number);
+        }
         let (mut number, mut shift) = (0_u64, 0);
         loop {
             let byte = self.byte();
@@ -242,8 +253,16 @@ impl<'a> Reader<'a> {
         self.bytes(length)
     }
 
-    fn time(&mut self, since: i64) -> Time {
-        Time { millis: self.number().wrapping_add(since), nanos: self.count() }
+    /// A time, as the milliseconds since another and what it has beyond them.
+    fn time(&mut self, since: i64) -> DateTime<Utc> {
+        let millis = DateTime::from_timestamp_millis(self.number().wrapping_add(since)).unwrap_or_default();
+        let beyond = TimeDelta::nanoseconds(i64::try_from(self.count()).unwrap_or_default());
+        millis.checked_add_signed(beyond).unwrap_or(millis)
+    }
+
+    /// A number that takes as much room whatever it is.
+    fn whole(&mut self) -> i64 {
+        self.bytes(8).try_into().map(i64::from_le_bytes).unwrap_or_default()
     }
 
     fn float(&mut self) -> f64 {
@@ -304,36 +323,83 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A time that is looked at, which makes no date of it.
-#[derive(Clone, Copy)]
-struct Time {
-    /// Since 1970.
-    millis: i64,
-    /// What it has beyond them.
-    nanos: u64,
+/// The times of a row.
+struct Times {
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    desired_at: Option<DateTime<Utc>>,
 }
 
-impl From<Time> for DateTime<Utc> {
-    fn from(time: Time) -> Self {
-        let millis = Self::from_timestamp_millis(time.millis).unwrap_or_default();
-        millis + TimeDelta::nanoseconds(i64::try_from(time.nanos).unwrap_or_default())
+/// Who an agent is: what of it never changes, and is known without a look at its row.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) no: No,
+    pub(crate) tenant: No,
+    pub(crate) vendor: Vendor,
+    pub(crate) kind: Kind,
+}
+
+impl Identity {
+    pub(crate) const fn of(agent: &Agent) -> Self {
+        Self { no: agent.no, tenant: agent.tenant, vendor: agent.vendor, kind: agent.kind }
     }
 }
 
-/// An agent's row, without its number.
+/// An agent's row, without its identity.
+///
+/// What nearly every request asks for lies at its beginning, where it always is: the head, the parent if there is one,
+/// and the id. Texts and times behind it are found by passing over what comes before them, by whoever needs them; the
+/// head says where labels and facts begin.
 #[derive(Default)]
 pub(crate) struct PackedAgent(Box<[u8]>);
 
-const HOST: u64 = 1;
-const DISABLED: u64 = 1 << 1;
-const ACTIVATED: u64 = 1 << 2;
-const ROTATING: u64 = 1 << 3;
-const NAMED_BY_ID: u64 = 1 << 4;
-const HAS_PARENT: u64 = 1 << 5;
-const HAS_VERSION: u64 = 1 << 6;
-const HAS_DESIRED: u64 = 1 << 7;
-const HAS_DESIRED_AT: u64 = 1 << 8;
-const HAS_CURRENT: u64 = 1 << 9;
+const DISABLED: u16 = 1;
+const ACTIVATED: u16 = 1 << 1;
+const ROTATING: u16 = 1 << 2;
+const HAS_PARENT: u16 = 1 << 3;
+/// It has a name that is not its id.
+const HAS_NAME: u16 = 1 << 4;
+const HAS_VERSION: u16 = 1 << 5;
+const HAS_DESIRED: u16 = 1 << 6;
+const HAS_CURRENT: u16 = 1 << 7;
+const HAS_DESIRED_AT: u16 = 1 << 8;
+
+/// What may follow the id, in this order.
+const TEXTS: [u16; 4] = [HAS_NAME, HAS_VERSION, HAS_DESIRED, HAS_CURRENT];
+
+/// The beginning of a row.
+struct Head {
+    flags: u16,
+    /// The place of its standing among [`STANDINGS`], counted from 1; 0 if it has not departed.
+    departed: u8,
+    turns: u32,
+    rotation: u32,
+    /// Where the labels begin, with the facts after them, counted from the end of the id.
+    labels: u32,
+}
+
+impl Head {
+    const LENGTH: usize = 15;
+
+    fn bytes(&self) -> [u8; Self::LENGTH] {
+        let [f0, f1] = self.flags.to_le_bytes();
+        let [t0, t1, t2, t3] = self.turns.to_le_bytes();
+        let [r0, r1, r2, r3] = self.rotation.to_le_bytes();
+        let [l0, l1, l2, l3] = self.labels.to_le_bytes();
+        [f0, f1, self.departed, t0, t1, t2, t3, r0, r1, r2, r3, l0, l1, l2, l3]
+    }
+
+    fn read(bytes: &[u8; Self::LENGTH]) -> Self {
+        let [f0, f1, departed, t0, t1, t2, t3, r0, r1, r2, r3, l0, l1, l2, l3] = *bytes;
+        Self {
+            flags: u16::from_le_bytes([f0, f1]),
+            departed,
+            turns: u32::from_le_bytes([t0, t1, t2, t3]),
+            rotation: u32::from_le_bytes([r0, r1, r2, r3]),
+            labels: u32::from_le_bytes([l0, l1, l2, l3]),
+        }
+    }
+}
 
 /// A row that is looked at and not copied.
 #[derive(Clone, Copy)]
@@ -349,16 +415,12 @@ pub(crate) struct AgentLook<'a> {
     pub(crate) departed: Option<Standing>,
     pub(crate) turns: u32,
     pub(crate) parent: Option<No>,
-    created_at: Time,
-    updated_at: Time,
-    desired_at: Option<Time>,
     id: &'a [u8],
-    name: &'a [u8],
-    version: Option<&'a [u8]>,
-    desired_model: Option<&'a [u8]>,
-    current_model: Option<&'a [u8]>,
+    flags: u16,
+    /// What follows the id: texts and times.
+    behind_id: Reader<'a>,
     /// Labels, and facts after them.
-    rest: Reader<'a>,
+    labels: Reader<'a>,
 }
 
 impl PackedAgent {
@@ -366,54 +428,39 @@ impl PackedAgent {
         Self(pack(|writer| writer.agent(agent)))
     }
 
-    /// The row of the agent of this number.
-    pub(crate) fn look(&self, no: No) -> AgentLook<'_> {
-        let mut reader = Reader(&self.0);
-        let flags = reader.count();
+    /// The row of this agent.
+    pub(crate) fn look(&self, identity: Identity) -> AgentLook<'_> {
+        let (head, rest) = self.0.split_first_chunk().unwrap_or((&[0; Head::LENGTH], &[]));
+        let (Head { flags, departed, turns, rotation, labels }, mut rest) = (Head::read(head), Reader(rest));
         let has = |flag| flags & flag != 0;
-        let vendor = member(&Vendor::ALL, reader.count()).unwrap_or(Vendor::Acusight);
-        let tenant = reader.number();
-        let departed = reader.count().checked_sub(1).and_then(|place| member(&STANDINGS, place));
-        let turns = u32::try_from(reader.count()).unwrap_or(u32::MAX);
-        let rotation = u32::try_from(reader.count()).unwrap_or(u32::MAX);
-        let created_at = reader.time(0);
-        let since = created_at.millis;
-        let updated_at = reader.time(since);
-        let desired_at = has(HAS_DESIRED_AT).then(|| reader.time(since));
-        let parent = has(HAS_PARENT).then(|| reader.number());
-        let id = reader.unread();
-        let name = if has(NAMED_BY_ID) { id } else { reader.unread() };
+        let parent = has(HAS_PARENT).then(|| rest.whole());
+        let id = rest.unread();
+        let mut behind = rest;
+        behind.bytes(labels as usize);
+        let Identity { no, tenant, vendor, kind } = identity;
         AgentLook {
             no,
             tenant,
             vendor,
-            kind: if has(HOST) { Kind::Host } else { Kind::Agent },
+            kind,
             disabled: has(DISABLED),
             activated: has(ACTIVATED),
             rotating: has(ROTATING),
             rotation,
-            departed,
+            departed: departed.checked_sub(1).and_then(|place| STANDINGS.get(usize::from(place)).copied()),
             turns,
             parent,
-            created_at,
-            updated_at,
-            desired_at,
             id,
-            name,
-            version: has(HAS_VERSION).then(|| reader.unread()),
-            desired_model: has(HAS_DESIRED).then(|| reader.unread()),
-            current_model: has(HAS_CURRENT).then(|| reader.unread()),
-            rest: reader,
+            flags,
+            behind_id: rest,
+            labels: behind,
         }
     }
 }
 
-fn place_of<T: PartialEq>(all: &[T], one: &T) -> u64 {
-    all.iter().position(|other| other == one).unwrap_or_default() as u64
-}
-
-fn member<T: Copy>(all: &[T], place: u64) -> Option<T> {
-    all.get(usize::try_from(place).ok()?).copied()
+/// The place of one among a few.
+pub(crate) fn place_of<T: PartialEq>(all: &[T], one: &T) -> u8 {
+    all.iter().zip(0..).find_map(|(other, place)| (other == one).then_some(place)).unwrap_or_default()
 }
 
 impl<'a> AgentLook<'a> {
@@ -422,32 +469,61 @@ impl<'a> AgentLook<'a> {
     }
 
     pub(crate) fn name(&self) -> &'a str {
-        text(self.name)
+        text(self.name_unread())
+    }
+
+    fn name_unread(&self) -> &'a [u8] {
+        self.text_behind_id(HAS_NAME).unwrap_or(self.id)
     }
 
     pub(crate) fn created_at(&self) -> DateTime<Utc> {
-        self.created_at.into()
+        self.times().created_at
     }
 
     pub(crate) fn updated_at(&self) -> DateTime<Utc> {
-        self.updated_at.into()
+        self.times().updated_at
     }
 
     pub(crate) fn version(&self) -> Option<&'a str> {
-        self.version.map(text)
+        self.text_behind_id(HAS_VERSION).map(text)
     }
 
     pub(crate) fn desired_model(&self) -> Option<&'a str> {
-        self.desired_model.map(text)
+        self.text_behind_id(HAS_DESIRED).map(text)
     }
 
     pub(crate) fn current_model(&self) -> Option<&'a str> {
-        self.current_model.map(text)
+        self.text_behind_id(HAS_CURRENT).map(text)
+    }
+
+    /// The text of this flag, if there is one.
+    fn text_behind_id(&self, flag: u16) -> Option<&'a [u8]> {
+        if self.flags & flag == 0 {
+            return None;
+        }
+        let mut behind_id = self.behind_id;
+        TEXTS.into_iter().filter(|text| self.flags & text != 0).find_map(|text| {
+            let unread = behind_id.unread();
+            (text == flag).then_some(unread)
+        })
+    }
+
+    fn times(&self) -> Times {
+        let mut behind_texts = self.behind_id;
+        for _ in TEXTS.into_iter().filter(|text| self.flags & text != 0) {
+            behind_texts.unread();
+        }
+        let created_at = behind_texts.time(0);
+        let since = created_at.timestamp_millis();
+        let updated_at = behind_texts.time(since);
+        let desired_at = (self.flags & HAS_DESIRED_AT != 0).then(|| behind_texts.time(since));
+        Times { created_at, updated_at, desired_at }
     }
 
     /// The whole row.
     pub(crate) fn agent(&self) -> Agent {
-        let mut rest = self.rest;
+        let Times { created_at, updated_at, desired_at } = self.times();
+        let mut rest = self.labels;
         let labels = (0..rest.length()).map(|_| (rest.text().to_owned(), rest.text().to_owned())).collect();
         Agent {
             no: self.no,
@@ -465,24 +541,24 @@ impl<'a> AgentLook<'a> {
             turns: self.turns,
             activated: self.activated,
             desired_model: self.desired_model().map(str::to_owned),
-            desired_at: self.desired_at.map(DateTime::from),
+            desired_at,
             current_model: self.current_model().map(str::to_owned),
             rotation: self.rotation,
             rotating: self.rotating,
-            created_at: self.created_at(),
-            updated_at: self.updated_at(),
+            created_at,
+            updated_at,
         }
     }
 
     /// What it is marked with.
     pub(crate) fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
-        let mut rest = self.rest;
+        let mut rest = self.labels;
         (0..rest.length()).map(move |_| (rest.text(), rest.text()))
     }
 
     /// Where the facts begin, with how many there are.
     fn facts(&self) -> Reader<'a> {
-        let mut rest = self.rest;
+        let mut rest = self.labels;
         for _ in 0..rest.length() {
             rest.unread();
             rest.unread();
@@ -516,8 +592,11 @@ impl<'a> AgentLook<'a> {
                 .is_none_or(|mut reader| reader.byte() != 3 || reader.unread() != text.as_bytes()),
             value => self.reader_of(fact).map(|mut reader| reader.value()).as_ref() != Some(value),
         };
-        seen.name.as_ref().is_some_and(|name| name.as_bytes() != self.name)
-            || seen.version.as_ref().is_some_and(|version| Some(version.as_bytes()) != self.version)
+        seen.name.as_ref().is_some_and(|name| name.as_bytes() != self.name_unread())
+            || seen
+                .version
+                .as_ref()
+                .is_some_and(|version| Some(version.as_bytes()) != self.text_behind_id(HAS_VERSION))
             || seen.parent.is_some_and(|parent| Some(parent) != self.parent)
             || seen.facts.iter().any(|(fact, value)| is_other(fact, value))
     }
@@ -631,18 +710,14 @@ impl fmt::Debug for PackedReport {
     }
 }
 
-impl fmt::Debug for PackedAgent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.look(0).agent().fmt(f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
     use super::*;
+
+    const ANYBODY: Identity = Identity { no: 1, tenant: 1, vendor: Vendor::Acusight, kind: Kind::Agent };
 
     fn times() -> impl Strategy<Value = DateTime<Utc>> {
         (-62_000_000_000_i64..200_000_000_000, 0_u32..1_000_000_000)
@@ -696,7 +771,7 @@ mod tests {
         #[test]
         fn a_row_is_read_as_it_was_written(agent in agents()) {
             let packed = PackedAgent::of(&agent);
-            let look = packed.look(agent.no);
+            let look = packed.look(Identity::of(&agent));
             prop_assert_eq!(&look.agent(), &agent);
             for (fact, value) in &agent.facts {
                 prop_assert_eq!(look.text(fact), value.as_str());
@@ -713,9 +788,9 @@ mod tests {
                 facts: from(same[2]).facts.clone(),
                 parent: from(same[3]).parent,
             };
-            prop_assert_eq!(packed.look(agent.no).is_changed_by(&seen), seen.changes(&agent));
+            prop_assert_eq!(packed.look(Identity::of(&agent)).is_changed_by(&seen), seen.changes(&agent));
             seen.name = None;
-            prop_assert_eq!(packed.look(agent.no).is_changed_by(&seen), seen.changes(&agent));
+            prop_assert_eq!(packed.look(Identity::of(&agent)).is_changed_by(&seen), seen.changes(&agent));
         }
 
         #[test]
@@ -725,7 +800,7 @@ mod tests {
             same in any::<proptest::sample::Index>(),
         ) {
             let packed = PackedAgent::of(&agent);
-            let look = packed.look(agent.no);
+            let look = packed.look(Identity::of(&agent));
             // Some of its own, and perhaps others.
             let own = agent.facts.iter().take(same.index(agent.facts.len() + 1));
             let mut said: Map<_, _> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -736,7 +811,7 @@ mod tests {
             // Within a fact each member counts.
             let of = |facts: &Map<String, Value>| Map::from_iter([("in".to_owned(), Value::Object(facts.clone()))]);
             let within = PackedAgent::of(&Agent { facts: of(&agent.facts), ..agent.clone() });
-            prop_assert_eq!(within.look(agent.no).has_facts(&of(&said), &[]), said == agent.facts);
+            prop_assert_eq!(within.look(Identity::of(&agent)).has_facts(&of(&said), &[]), said == agent.facts);
         }
 
         #[test]
@@ -759,7 +834,7 @@ mod tests {
             let bytes: Box<[u8]> = bytes.into();
             drop(PackedReport(bytes.clone()).report());
             let packed = PackedAgent(bytes);
-            let look = packed.look(1);
+            let look = packed.look(ANYBODY);
             drop((look.agent(), look.text("os").map(str::to_owned)));
         }
     }
@@ -783,10 +858,10 @@ mod tests {
     fn facts_are_found_in_whichever_order_they_are_said() {
         let known = |said: &Said, facts: Value, except: &[&str]| {
             let Value::Object(facts) = facts else { panic!("facts are an object") };
-            let mut agent = PackedAgent::default().look(1).agent();
+            let mut agent = PackedAgent::default().look(ANYBODY).agent();
             agent.facts = facts;
             agent.labels.insert("os".to_owned(), "amiga".to_owned());
-            PackedAgent::of(&agent).look(1).has_facts(said, except)
+            PackedAgent::of(&agent).look(ANYBODY).has_facts(said, except)
         };
         let cpu = Cpu { model: "Xeon", cores: 8 };
         let said = Said { os: "linux", disk: None, cpu, arch: 'x', up: -5 };

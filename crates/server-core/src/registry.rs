@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::domain::{Agent, Credential, Kind, No, Vendor};
 use crate::events::{Gap, NewEvent};
 use crate::keys::Digest;
 use crate::lease::{Lease, seconds};
-use crate::packed::{AgentLook, PackedAgent};
+use crate::packed::{AgentLook, Identity, PackedAgent, place_of};
 use crate::rate::{Meter, Rate};
 use crate::sightings::{Host, Sightings, Suspicion};
 use crate::store::Offer;
@@ -49,10 +49,16 @@ struct Row {
     holds: [AtomicBool; Vendor::ALL.len()],
 }
 
-/// What is held of one agent.
+/// What is held of one agent: all that a quiet check-in needs but its row and its report, in two lines of the
+/// processor's cache, which come together.
 #[derive(Default)]
+#[repr(align(128))]
 struct Slot {
+    /// Written last of what says who it is.
     no: AtomicI64,
+    tenant: AtomicI64,
+    /// The place of its vendor, and whether it is a host.
+    sort: AtomicU8,
     /// The beginning of its key's digest; nothing if none is known. Half of one tells keys apart as well as a whole
     /// one does: nobody finds two keys, or a second one to a given half, among 2 to the power of 128.
     key: [AtomicU64; 2],
@@ -101,6 +107,31 @@ impl Slot {
         self.no.load(Ordering::Acquire)
     }
 
+    /// Who it is. That never changes, so that nobody has to wait for whoever changes its row.
+    fn identity(&self) -> Identity {
+        let no = self.no();
+        let sort = self.sort.load(Ordering::Relaxed);
+        Identity {
+            no,
+            tenant: self.tenant.load(Ordering::Relaxed),
+            vendor: Vendor::ALL.get(usize::from(sort >> 1)).copied().unwrap_or(Vendor::Acusight),
+            kind: if sort & 1 == 0 { Kind::Agent } else { Kind::Host },
+        }
+    }
+
+    /// Says who it is. To be called once, and before anybody else can find it.
+    fn set_identity(&self, Identity { no, tenant, vendor, kind }: Identity) {
+        self.tenant.store(tenant, Ordering::Relaxed);
+        self.sort
+            .store(place_of(&Vendor::ALL, &vendor) << 1 | u8::from(kind == Kind::Host), Ordering::Relaxed);
+        self.no.store(no, Ordering::Release);
+    }
+
+    /// Looks at its row as it last was.
+    fn look<T>(&self, look: impl FnOnce(&AgentLook<'_>) -> T) -> T {
+        look(&self.kept().agent.look(self.identity()))
+    }
+
     fn key(&self) -> [u64; 2] {
         [self.key[0].load(Ordering::Acquire), self.key[1].load(Ordering::Acquire)]
     }
@@ -141,6 +172,11 @@ impl AgentRecord {
         self.slot().no()
     }
 
+    /// Who it is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.slot().identity()
+    }
+
     /// Its liveness.
     #[must_use]
     pub fn lease(&self) -> &Lease {
@@ -149,13 +185,13 @@ impl AgentRecord {
 
     /// The row as it last was. That is a copy of all of it; who needs little looks at it where it lies.
     #[must_use]
-    pub fn agent(&self) -> Arc<Agent> {
-        Arc::new(self.look(|row| row.agent()))
+    pub fn agent(&self) -> Agent {
+        self.look(|row| row.agent())
     }
 
     /// Looks at the row as it last was. Must be short, since others wait meanwhile.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&AgentLook<'_>) -> T) -> T {
-        look(&self.slot().kept().agent.look(self.no()))
+        self.slot().look(look)
     }
 
     /// Notes the host that it reports from.
@@ -171,17 +207,18 @@ impl AgentRecord {
     /// Notes that something was heard of it, be it no report.
     pub(crate) fn hear(&self, now: DateTime<Utc>) {
         if self.lease().hear(now) {
-            self.expect_loss_from(self.look(|row| row.vendor), seconds(now));
+            self.expect_loss_from(seconds(now));
         }
     }
 
     /// Takes back that its silence was acted on.
     pub(crate) fn is_not_given_up(&self) {
         self.lease().give_up(false);
-        self.expect_loss_from(self.look(|row| row.vendor), 0);
+        self.expect_loss_from(0);
     }
 
-    fn expect_loss_from(&self, vendor: Vendor, heard: u32) {
+    fn expect_loss_from(&self, heard: u32) {
+        let vendor = self.identity().vendor;
         if let Some(from) = self.row.heard_from.get(vendor as usize) {
             from.fetch_min(heard, Ordering::SeqCst);
         }
@@ -198,7 +235,7 @@ impl AgentRecord {
     /// forward is kept where it is further on, or an offered key would be forgotten here until a restart.
     fn set(&self, mut agent: Agent) {
         let mut kept = self.slot().kept();
-        let known = kept.agent.look(agent.no);
+        let known = kept.agent.look(self.identity());
         agent.activated |= known.activated;
         if (agent.rotation, !agent.rotating) < (known.rotation, !known.rotating) {
             agent.rotation = known.rotation;
@@ -232,18 +269,19 @@ impl Default for Shelves {
 }
 
 impl Shelves {
-    fn get(&self, place: Place) -> Option<AgentRecord> {
-        let place = place as usize;
-        let shelf = self.shelves.get(place / ABREAST / ROWS)?.get()?;
-        let row = shelf.get(place / ABREAST % ROWS)?.get()?;
-        Some(AgentRecord { row: Arc::clone(row), at: place % ABREAST })
+    /// The row that a place is in.
+    fn row(&self, place: Place) -> Option<&Arc<Row>> {
+        let row = place as usize / ABREAST;
+        self.shelves.get(row / ROWS)?.get()?.get(row % ROWS)?.get()
     }
 
-    /// Looks at a record without holding on to it.
-    fn look<T>(&self, place: Place, look: impl FnOnce(&Slot) -> T) -> Option<T> {
-        let place = place as usize;
-        let shelf = self.shelves.get(place / ABREAST / ROWS)?.get()?;
-        shelf.get(place / ABREAST % ROWS)?.get()?.slots.get(place % ABREAST).map(look)
+    fn get(&self, place: Place) -> Option<AgentRecord> {
+        self.row(place).map(|row| AgentRecord { row: Arc::clone(row), at: place as usize % ABREAST })
+    }
+
+    /// A record to be looked at, and not to be held on to.
+    fn slot(&self, place: Place) -> Option<&Slot> {
+        self.row(place)?.slots.get(place as usize % ABREAST)
     }
 
     /// An empty record at a place; one that no place leads to if there is no more room.
@@ -391,9 +429,8 @@ impl Registry {
     /// What a key is good for, and its agent if that is at hand.
     pub(crate) fn known_key(&self, digest: &Digest) -> Option<(Credential, Option<AgentRecord>)> {
         if let Some(record) = self.owner(digest) {
-            let (tenant, vendor) = record.look(|row| (row.tenant, row.vendor));
-            let agent = Some(record.no());
-            return Some((Credential { tenant, vendor, agent, candidate: false }, Some(record)));
+            let Identity { no, tenant, vendor, .. } = record.identity();
+            return Some((Credential { tenant, vendor, agent: Some(no), candidate: false }, Some(record)));
         }
         self.other_keys.get(digest).map(|known| (known.credential, None))
     }
@@ -405,7 +442,11 @@ impl Registry {
     }
 
     fn key_at(&self, place: Place) -> [u64; 2] {
-        self.records.look(place, Slot::key).unwrap_or(NO_KEY)
+        self.records.slot(place).map_or(NO_KEY, Slot::key)
+    }
+
+    fn no_at(&self, place: Place) -> No {
+        self.records.slot(place).map_or(NOBODY, Slot::no)
     }
 
     /// Counts a use of a key; says how long to wait if it was one too many.
@@ -447,10 +488,9 @@ impl Registry {
         };
         let Some(place) = self.place_of(no) else { return false };
         let Some(record) = self.records.get(place) else { return false };
-        let kept = record.slot().kept();
-        let row = kept.agent.look(no);
-        if record.slot().key() != NO_KEY || (row.tenant, row.vendor) != (credential.tenant, credential.vendor)
-        {
+        let Identity { tenant, vendor, .. } = record.identity();
+        let _kept = record.slot().kept();
+        if record.slot().key() != NO_KEY || (tenant, vendor) != (credential.tenant, credential.vendor) {
             return record.slot().key() == key;
         }
         // Whoever forgets it counts first and waits for this lock then.
@@ -490,8 +530,7 @@ impl Registry {
     }
 
     fn place_of(&self, no: No) -> Option<Place> {
-        let is_it = |place: &Place| self.records.look(*place, Slot::no) == Some(no);
-        self.numbers.find(hash_of_no(no), is_it)
+        self.numbers.find(hash_of_no(no), |place| self.no_at(*place) == no)
     }
 
     pub(crate) fn agent(&self, no: No) -> Option<AgentRecord> {
@@ -499,17 +538,20 @@ impl Registry {
     }
 
     pub(crate) fn named(&self, tenant: No, vendor: Vendor, kind: Kind, id: &str) -> Option<AgentRecord> {
-        let name = (tenant, vendor, kind, id);
-        let is_it = |place: &Place| self.with_name(*place, |known| known == name) == Some(true);
-        self.records.get(self.names.find(self.hasher.hash_one(name), is_it)?)
+        let hash = self.hasher.hash_one((tenant, vendor, kind, id));
+        let is_it = |place: &Place| {
+            self.records.slot(*place).is_some_and(|slot| {
+                let identity = slot.identity();
+                (identity.tenant, identity.vendor, identity.kind) == (tenant, vendor, kind)
+                    && slot.look(|row| row.id() == id)
+            })
+        };
+        self.records.get(self.names.find(hash, is_it)?)
     }
 
-    fn with_name<T>(&self, place: Place, with: impl FnOnce((No, Vendor, Kind, &str)) -> T) -> Option<T> {
-        self.records.look(place, |slot| {
-            let kept = slot.kept();
-            let row = kept.agent.look(slot.no());
-            with((row.tenant, row.vendor, row.kind, row.id()))
-        })
+    fn hash_of_name_at(&self, place: Place) -> u64 {
+        let hash = |row: &AgentLook<'_>| self.hasher.hash_one((row.tenant, row.vendor, row.kind, row.id()));
+        self.records.slot(place).map_or(0, |slot| slot.look(hash))
     }
 
     /// Takes an agent's row as it now stands. A lease that is known already is kept.
@@ -525,16 +567,8 @@ impl Registry {
 
     /// Makes room for agents that are going to be [restored](Restoring).
     pub(crate) fn expect(&self, agents: usize) {
-        self.numbers.reserve(agents, |place| self.hash_of_number(*place));
-        self.names.reserve(agents, |place| self.hash_of_name(*place));
-    }
-
-    fn hash_of_number(&self, place: Place) -> u64 {
-        hash_of_no(self.records.look(place, Slot::no).unwrap_or_default())
-    }
-
-    fn hash_of_name(&self, place: Place) -> u64 {
-        self.with_name(place, |name| self.hasher.hash_one(name)).unwrap_or_default()
+        self.numbers.reserve(agents, |place| hash_of_no(self.no_at(*place)));
+        self.names.reserve(agents, |place| self.hash_of_name_at(*place));
     }
 
     /// Puts an agent at a place where nobody is. If another was quicker, the place stays empty and its lease is kept.
@@ -544,30 +578,30 @@ impl Registry {
         let slot = record.slot();
         slot.lease.become_as(lease);
         slot.kept().agent = PackedAgent::of(&agent);
-        if let Some(holds) = record.row.holds.get(agent.vendor as usize) {
+        let identity = Identity::of(&agent);
+        if let Some(holds) = record.row.holds.get(identity.vendor as usize) {
             holds.store(true, Ordering::Release);
         }
         // Without room it is looked up in the store each time.
-        if self.records.get(place).is_none() {
-            slot.no.store(no, Ordering::Release);
+        if self.records.row(place).is_none() {
+            slot.set_identity(identity);
             return record;
         }
-        let is_it = |place: &Place| self.records.look(*place, Slot::no) == Some(no);
-        let rehash = |place: &Place| self.hash_of_number(*place);
-        let known = self.numbers.insert_if_new(hash_of_no(no), place, is_it, rehash, || {
-            slot.no.store(no, Ordering::Release);
-        });
-        if let Some(known) = known.and_then(|known| self.records.get(known)) {
+        let is_it = |place: &Place| self.no_at(*place) == no;
+        let rehash = |place: &Place| hash_of_no(self.no_at(*place));
+        let begin = || slot.set_identity(identity);
+        if let Some(known) = self.numbers.insert_if_new(hash_of_no(no), place, is_it, rehash, begin)
+            && let Some(known) = self.records.get(known)
+        {
             slot.lease.become_as(Lease::default());
             known.set(agent);
             return known;
         }
-        record.expect_loss_from(agent.vendor, 0);
+        record.expect_loss_from(0);
         if let Some(seen) = slot.lease.last_seen().filter(|_| slot.lease.is_online()) {
             record.row.seen_from.fetch_min(seen.timestamp_millis(), Ordering::SeqCst);
         }
-        let name = (agent.tenant, agent.vendor, agent.kind, agent.id.as_str());
-        self.names.insert(self.hasher.hash_one(name), place, |place| self.hash_of_name(*place));
+        self.names.insert(self.hash_of_name_at(place), place, |place| self.hash_of_name_at(*place));
         record
     }
 
@@ -581,14 +615,14 @@ impl Registry {
     }
 
     /// Takes an agent's row; if it has moved, the host that it left has it no longer.
-    pub(crate) fn put_member(&self, agent: Agent) {
+    pub(crate) fn put_member(&self, agent: Agent) -> AgentRecord {
         let left = self.agent(agent.no).and_then(|known| known.look(|row| row.parent));
         if let Some(left) = left.filter(|left| Some(*left) != agent.parent)
             && let Some(mut members) = self.members.get_mut(&left)
         {
             members.retain(|no| *no != agent.no);
         }
-        self.put(agent);
+        self.put(agent)
     }
 
     /// Notes that a lease has to be written.
@@ -638,7 +672,7 @@ impl Registry {
                 let record = AgentRecord { row: Arc::clone(row), at };
                 let is_put = record.no() != NOBODY;
                 let Some(heard) = record.lease().waits_since().filter(|_| is_put) else { continue };
-                if record.look(|row| row.vendor) != vendor {
+                if record.identity().vendor != vendor {
                     continue;
                 }
                 earliest = earliest.min(heard);
@@ -946,7 +980,7 @@ mod tests {
 
     #[test]
     fn what_is_held_of_an_agent_is_small() {
-        assert!(size_of::<Slot>() <= 112, "{}", size_of::<Slot>());
+        assert_eq!(size_of::<Slot>(), 128);
     }
 
     #[test]
@@ -992,8 +1026,7 @@ mod tests {
         for no in 1..=1000 {
             let id = format!("a-{no}");
             let named = registry.named(1, Vendor::Achilles, Kind::Agent, &id).map(|record| record.no());
-            let found =
-                registry.agent(no).map(|record| (record.agent().id.clone(), record.lease().is_online()));
+            let found = registry.agent(no).map(|record| (record.agent().id, record.lease().is_online()));
             assert_eq!((named, found), (Some(no), Some((id, no % 2 == 0))));
         }
         let silent = registry.silent_since(at(1).unwrap());

@@ -30,12 +30,14 @@ impl Room {
 /// A body, and the room that it takes until it is dropped.
 pub(crate) struct Whole<'a> {
     pub(crate) bytes: Bytes,
+    /// Whether it was waited for, so that time has passed.
+    pub(crate) is_late: bool,
     _room: Option<SemaphorePermit<'a>>,
 }
 
 impl Whole<'_> {
     pub(crate) const fn empty() -> Self {
-        Self { bytes: Bytes::new(), _room: None }
+        Self { bytes: Bytes::new(), is_late: false, _room: None }
     }
 }
 
@@ -70,7 +72,10 @@ where
     let at_once = poll_fn(|context| Poll::Ready(arriving.as_mut().poll(context))).await;
     match at_once {
         Poll::Ready(whole) => whole,
-        Poll::Pending => tokio::time::timeout(patience, arriving).await.unwrap_or(Err(Fault::TooSlow)),
+        Poll::Pending => {
+            let late = tokio::time::timeout(patience, arriving).await.unwrap_or(Err(Fault::TooSlow))?;
+            Ok(Whole { is_late: true, ..late })
+        }
     }
 }
 
@@ -120,7 +125,7 @@ where
         }
     }
     let bytes = if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() };
-    Ok(Whole { bytes, _room: held })
+    Ok(Whole { bytes, is_late: false, _room: held })
 }
 
 #[cfg(test)]

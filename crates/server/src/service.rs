@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::{
     Auth as _, Call, Endpoint, Fault, Piece, Reply as _, Request as _, Vendor, codec, for_each_endpoint,
 };
@@ -447,9 +448,10 @@ impl<S: Store> Arrival<S> {
         B::Error: std::fmt::Display,
     {
         let visit = self.inner.visit::<E>(self.peer, &self.parts.headers);
-        let outcome = self.run::<E, B>(body, visit.as_ref()).await;
+        let now = self.inner.core.now();
+        let outcome = self.run::<E, B>(body, visit.as_ref(), now).await;
         if let (Some(visit), Err(Fault::Unauthenticated | Fault::TokenRefused)) = (&visit, &outcome) {
-            self.inner.gate.refused(visit, self.inner.core.now());
+            self.inner.gate.refused(visit, now);
         }
         let mut outcome = outcome.map_err(|fault| self.inner.spread(fault));
         let mut file = None;
@@ -470,10 +472,12 @@ impl<S: Store> Arrival<S> {
         }
     }
 
+    /// Answers a request that came at a time. It has that one time, unless its body comes later than its head.
     async fn run<E, B>(
         &self,
         body: B,
         visit: Option<&Visit>,
+        now: DateTime<Utc>,
     ) -> Result<<E::Reply as fleetwire_protocol::Reply>::Value, Fault>
     where
         E: Validate,
@@ -485,20 +489,21 @@ impl<S: Store> Arrival<S> {
         let Inner { core, gate, room, patience, .. } = &*self.inner;
         let core = &**core;
         if let Some(visit) = visit {
-            gate.admit(visit, Some(E::TRAFFIC), E::Vendor::PACE, core.now())?;
+            gate.admit(visit, Some(E::TRAFFIC), E::Vendor::PACE, now)?;
         }
         let place = self.inner.place()?;
-        let caller = admit::<E, _>(core, &self.parts.headers).await?;
+        let caller = admit::<E, _>(core, &self.parts.headers, now).await?;
         // Whoever takes their time to send a body keeps nobody else out meanwhile.
         drop(place);
         if let Some(visit) = visit {
-            gate.welcomed(visit, core.now());
+            gate.welcomed(visit, now);
         }
         let body = if E::Request::MEDIA.is_some() {
             body::read(&self.parts.headers, body, E::BODY_LIMIT, *patience, room).await?
         } else {
             Whole::empty()
         };
+        let now = if body.is_late { core.now() } else { now };
         let bytes = &body.bytes;
         let _place = self.inner.place()?;
         let origin = Origin {
@@ -507,7 +512,7 @@ impl<S: Store> Arrival<S> {
             host: host(&self.parts.headers, &self.parts.uri).unwrap_or("localhost"),
             mount: if self.stand.is_root { "" } else { self.stand.mount.prefix },
         };
-        let context = core.context();
+        let context = core.context(now);
         let segment = |name: &str| self.segments.get(self.parts.uri.path(), name);
         let read: Result<Call<E>, Fault> =
             codec::decode(segment, self.parts.uri.query(), &self.parts.headers, bytes);

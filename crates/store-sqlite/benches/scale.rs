@@ -122,11 +122,13 @@ async fn check_in(server: &Server, number: usize) {
     let mut headers = HeaderMap::new();
     let key = DeviceKey::from(secret(number));
     <Checkin as Endpoint>::Auth::attach(&key, DateTime::UNIX_EPOCH, &mut headers).unwrap();
-    let caller = admit::<Checkin, _>(server, &headers).await.unwrap();
+    let caller = admit::<Checkin, _>(server, &headers, server.now()).await.unwrap();
     let mut request = CheckinRequest::new(format!("cam-{number:07}"));
     request.status = Some("online".to_owned());
     request.ip_address = Some("192.168.1.100".to_owned());
-    answer(server, caller, &ORIGIN, Call::<Checkin>::new(request), &server.context()).await.unwrap();
+    answer(server, caller, &ORIGIN, Call::<Checkin>::new(request), &server.context(server.now()))
+        .await
+        .unwrap();
 }
 
 /// Agents in an order without one.

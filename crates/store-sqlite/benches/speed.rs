@@ -140,7 +140,7 @@ async fn enrol(server: Server, token: Arc<str>, client: usize) -> Vec<AgentCrede
         let host = format!("ws-{client}-{number}");
         let request = EnrollRequest::new(&*token, host, "linux".into(), "amd64".into(), "0.5.11");
         let call = Call::<Enroll>::new(request);
-        let data = answer(&*server, (), &ORIGIN, call, &server.context()).await.unwrap().data;
+        let data = answer(&*server, (), &ORIGIN, call, &server.context(server.now())).await.unwrap().data;
         agents.push(AgentCredentials::new(data.agent_id.clone(), data.key().unwrap().clone()));
     }
     agents
@@ -161,9 +161,11 @@ async fn queue(server: Server, agents: Vec<AgentCredentials>) -> Vec<()> {
 async fn poll(server: Server, agents: Vec<AgentCredentials>) -> Vec<(AgentCredentials, String)> {
     let mut tasks = Vec::with_capacity(agents.len());
     for agent in agents {
-        let caller = admit::<PollTasks, _>(&*server, &signed(&agent, Time::default().now())).await.unwrap();
+        let caller = admit::<PollTasks, _>(&*server, &signed(&agent, Time::default().now()), server.now())
+            .await
+            .unwrap();
         let call = Call::<PollTasks>::new(());
-        let polled = answer(&*server, caller, &ORIGIN, call, &server.context()).await.unwrap();
+        let polled = answer(&*server, caller, &ORIGIN, call, &server.context(server.now())).await.unwrap();
         tasks.push((agent, polled.unwrap().data.0[0].id.to_string()));
     }
     tasks
@@ -172,12 +174,13 @@ async fn poll(server: Server, agents: Vec<AgentCredentials>) -> Vec<(AgentCreden
 async fn report(server: Server, tasks: Vec<(AgentCredentials, String)>) -> Vec<()> {
     let time = Timestamp::seconds(Time::default().now());
     for (agent, task) in tasks {
-        let caller =
-            admit::<ReportResult, _>(&*server, &signed(&agent, Time::default().now())).await.unwrap();
+        let caller = admit::<ReportResult, _>(&*server, &signed(&agent, Time::default().now()), server.now())
+            .await
+            .unwrap();
         let mut result = TaskResultRequest::new(task.as_str(), 0, time.clone(), time.clone(), 1500);
         result.stdout = "ws-1\n".to_owned();
         let call = Call::<ReportResult>::with(TaskPath::new(task), result);
-        let answer = answer(&*server, caller, &ORIGIN, call, &server.context()).await.unwrap();
+        let answer = answer(&*server, caller, &ORIGIN, call, &server.context(server.now())).await.unwrap();
         assert_eq!(answer.idempotent, None);
     }
     Vec::new()
@@ -221,10 +224,10 @@ async fn renew_all(server: &Server, token: &BearerToken) {
     let mut headers = HeaderMap::new();
     <zstack::Heartbeat as Endpoint>::Auth::attach(token, Time::default().now(), &mut headers).unwrap();
     for number in 0..LEASES {
-        let caller = admit::<zstack::Heartbeat, _>(&**server, &headers).await.unwrap();
+        let caller = admit::<zstack::Heartbeat, _>(&**server, &headers, server.now()).await.unwrap();
         let request = zstack::HeartbeatRequest::new("1.2.3", 3600, 12.5, 35.25);
         let call = Call::<zstack::Heartbeat>::with(AgentPath::new(format!("uuid-{number}")), request);
-        answer(&**server, caller, &ORIGIN, call, &server.context()).await.unwrap();
+        answer(&**server, caller, &ORIGIN, call, &server.context(server.now())).await.unwrap();
     }
 }
 

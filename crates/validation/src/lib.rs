@@ -116,25 +116,34 @@ pub trait Validate: Endpoint {
 }
 
 /// A call that keeps the rules.
-pub struct Checked<E: Endpoint>(Call<E>);
+pub struct Checked<E: Endpoint> {
+    call: Call<E>,
+    at: DateTime<Utc>,
+}
 
 impl<E: Endpoint> Checked<E> {
+    /// The time that it was checked for: the one time of all that follows from it.
+    #[must_use]
+    pub const fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+
     /// Its parameters.
     #[must_use]
     pub const fn params(&self) -> &E::Params {
-        &self.0.params
+        &self.call.params
     }
 
     /// Its body.
     #[must_use]
     pub const fn body(&self) -> &<E::Request as Request>::Body {
-        &self.0.body
+        &self.call.body
     }
 
     /// The call.
     #[must_use]
     pub fn into_inner(self) -> Call<E> {
-        self.0
+        self.call
     }
 }
 
@@ -143,7 +152,7 @@ where
     Call<E>: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Checked").field(&self.0).finish()
+        f.debug_struct("Checked").field("call", &self.call).field("at", &self.at).finish()
     }
 }
 
@@ -155,7 +164,7 @@ pub fn check<E: Validate>(call: Call<E>, context: &Context) -> Result<Checked<E>
     let mut out = Vec::new();
     let more = E::violations(&call, context, Side::Accept, &mut out);
     Violations::check(out).map_err(|violations| violations.with_more(more))?;
-    Ok(Checked(call))
+    Ok(Checked { call, at: context.now })
 }
 
 /// Checks a call that is to be sent. Stricter than [`check`]: what a server puts up with is not yet what its

@@ -163,8 +163,8 @@ impl Fleet {
             <PollTasks as Endpoint>::Auth::attach(&credentials, SystemClock.now(), &mut headers)
                 .map_err(anyhow::Error::msg)?;
             let refused = |fault| anyhow::anyhow!("a poll was refused: {fault:?}");
-            let caller = admit::<PollTasks, _>(&**core, &headers).await.map_err(refused)?;
-            let (call, context) = (Call::<PollTasks>::new(()), core.context());
+            let caller = admit::<PollTasks, _>(&**core, &headers, core.now()).await.map_err(refused)?;
+            let (call, context) = (Call::<PollTasks>::new(()), core.context(core.now()));
             let polled = answer(&**core, caller, &ORIGIN, call, &context).await.map_err(refused)?;
             let polled = polled.context("there is a task")?;
             let task = polled.data.0.first().context("there is a task")?.id.to_string();

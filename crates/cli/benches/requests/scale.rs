@@ -129,9 +129,9 @@ fn flush(folder: &Path, devices: &[Member]) -> Result<(Duration, Option<Duration
                 <Checkin as Endpoint>::Auth::attach(&key, SystemClock.now(), &mut headers)
                     .map_err(anyhow::Error::msg)?;
                 let refused = |fault| anyhow::anyhow!("a check-in was refused: {fault:?}");
-                let caller = admit::<Checkin, _>(&*core, &headers).await.map_err(refused)?;
+                let caller = admit::<Checkin, _>(&*core, &headers, core.now()).await.map_err(refused)?;
                 let call = Call::<Checkin>::new(CheckinRequest::new(device.id.as_str()));
-                let context = core.context();
+                let context = core.context(core.now());
                 answer(&*core, caller, &ORIGIN, call, &context).await.map_err(refused)?;
             }
             let (begin, before) = (Instant::now(), cpu::Usage::of(std::process::id()).ok());

@@ -474,9 +474,9 @@ impl World {
     {
         let origin = Origin { public_url: None, scheme: "http", host: "fleet.test", mount: "" };
         let outcome = now(async {
-            let caller = admit::<E, _>(&self.core, request.headers()).await?;
+            let caller = admit::<E, _>(&self.core, request.headers(), self.core.now()).await?;
             let call = codec::decode::<E>(segment, None, request.headers(), request.body())?;
-            answer(&self.core, caller, &origin, call, &self.core.context()).await
+            answer(&self.core, caller, &origin, call, &self.core.context(self.core.now())).await
         });
         codec::encode_reply::<E>(outcome)
     }

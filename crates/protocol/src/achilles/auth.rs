@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 
 use super::AgentId;
 use crate::auth::{bearer, put};
@@ -60,6 +60,11 @@ const TIMESTAMP: AuthHeader = AuthHeader::plain(
     "When the request was written, by the agent's clock.",
 );
 
+/// Names as they are looked up, which makes nothing of their texts first.
+static KEY_NAME: HeaderName = HeaderName::from_static("x-agent-key");
+static ID_NAME: HeaderName = HeaderName::from_static("x-agent-id");
+static TIMESTAMP_NAME: HeaderName = HeaderName::from_static("x-request-timestamp");
+
 impl Auth for AgentAuth {
     type Credentials = AgentCredentials;
     type Presented = PresentedAgent;
@@ -77,14 +82,14 @@ impl Auth for AgentAuth {
     }
 
     fn extract(headers: &HeaderMap) -> Result<PresentedAgent, Fault> {
-        let key = match (private::header(headers, KEY.name), bearer(headers)) {
+        let key = match (private::header(headers, &KEY_NAME), bearer(headers)) {
             (Some(key), Some(token)) if key == token => key,
-            (Some(key), None) if !headers.contains_key("authorization") => key,
+            (Some(key), None) if !headers.contains_key(header::AUTHORIZATION) => key,
             (None, Some(token)) => token,
             _ => return Err(Fault::Unauthenticated),
         };
-        let agent_id = private::header(headers, ID.name).ok_or(Fault::Unauthenticated)?;
-        let timestamp = private::header(headers, TIMESTAMP.name)
+        let agent_id = private::header(headers, &ID_NAME).ok_or(Fault::Unauthenticated)?;
+        let timestamp = private::header(headers, &TIMESTAMP_NAME)
             .and_then(crate::wire::parse_time)
             .ok_or(Fault::Unauthenticated)?;
         Ok(PresentedAgent { credentials: AgentCredentials::new(agent_id, key), timestamp })

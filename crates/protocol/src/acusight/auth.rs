@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::auth::put;
 use crate::{Auth, AuthHeader, Fault, private};
@@ -18,6 +18,9 @@ pub struct DeviceKeyAuth;
 const HEADER: AuthHeader =
     AuthHeader::secret("DeviceKeyAuth", "X-Device-Key", "adk_<hex>", "The key of the device.");
 
+/// The name as it is looked up, which makes nothing of its text first.
+static NAME: HeaderName = HeaderName::from_static("x-device-key");
+
 impl Auth for DeviceKeyAuth {
     type Credentials = DeviceKey;
     type Presented = DeviceKey;
@@ -27,6 +30,6 @@ impl Auth for DeviceKeyAuth {
         put(headers, &HEADER, key.expose())
     }
     fn extract(headers: &HeaderMap) -> Result<DeviceKey, Fault> {
-        private::header(headers, HEADER.name).map(DeviceKey::from).ok_or(Fault::Unauthenticated)
+        private::header(headers, &NAME).map(DeviceKey::from).ok_or(Fault::Unauthenticated)
     }
 }

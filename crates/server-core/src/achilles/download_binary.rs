@@ -19,7 +19,7 @@ impl<S: Store> Handle<DownloadBinary> for Core<S> {
         let wish = call.into_inner().params;
         let unknown = Fault::Unknown(Subject::File);
         let name = base_name(&wish.name).ok_or(unknown.clone())?.to_owned();
-        let binary = self.store.binary(record.agent().tenant, name).await.map_err(internal)?;
+        let binary = self.store.binary(record.identity().tenant, name).await.map_err(internal)?;
         let binary = binary.ok_or(unknown)?;
         Ok(held(FileKind::Binary, &binary.file, &binary.name, &wish.conditions()))
     }

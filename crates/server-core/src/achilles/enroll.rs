@@ -19,6 +19,7 @@ impl<S: Store> Handle<Enroll> for Core<S> {
         origin: &Origin<'_>,
         call: Checked<Enroll>,
     ) -> Result<Answer<EnrollData>, Fault> {
+        let at = call.at();
         let request = call.into_inner().body;
         let key = AgentKey::from(self.mint(AgentKey::PREFIX));
         let mut facts = Map::new();
@@ -43,7 +44,7 @@ impl<S: Store> Handle<Enroll> for Core<S> {
                 facts,
                 labels: BTreeMap::new(),
                 key: Some(Digest::of(key.expose())),
-                at: self.now(),
+                at,
             },
         };
         let agent = self.enroll(enrolment).await?;

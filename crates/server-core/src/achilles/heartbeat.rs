@@ -22,18 +22,19 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         _: &Origin<'_>,
         call: Checked<Heartbeat>,
     ) -> Result<Answer<HeartbeatData>, Fault> {
+        let at = call.at();
         let request = call.into_inner().body;
         if let Some(seen) = record.look(|row| news(&request, row)) {
-            let agent = self.store.observe(record.no(), seen, self.now()).await.map_err(internal)?;
+            let agent = self.store.observe(record.no(), seen, at).await.map_err(internal)?;
             self.registry.put(agent);
         }
         let system = &request.system;
         let host = Host { name: Some(&system.hostname), up: Some(system.uptime_seconds.get()) };
-        self.sight(&record, &host);
-        self.renew(&record, report(&request));
+        self.sight(&record, &host, at);
+        self.renew(&record, report(&request), at);
 
         let offered = record.look(|row| row.rotating.then_some(row.rotation));
-        let mut data = HeartbeatData::new(Timestamp::millis(self.now()));
+        let mut data = HeartbeatData::new(Timestamp::millis(at));
         if let Some(rotation) = offered {
             let key = self.rotations.candidate(AgentKey::PREFIX, record.no(), rotation);
             data.new_api_key = Some(AgentKey::from(key));

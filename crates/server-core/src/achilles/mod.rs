@@ -15,12 +15,14 @@ mod wish;
 pub(crate) use task::word;
 pub(crate) use wish::settle;
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::achilles::{AgentAuth, PresentedAgent};
 use fleetwire_protocol::{Fault, NoAuth};
 use serde_json::Value;
 
 use crate::core::internal;
 use crate::domain::{Agent, No, Release, Vendor};
+use crate::packed::AgentLook;
 use crate::registry::AgentRecord;
 use crate::store::Store;
 use crate::{Core, Identify};
@@ -28,20 +30,21 @@ use crate::{Core, Identify};
 impl<S: Store> Identify<AgentAuth> for Core<S> {
     type Caller = AgentRecord;
 
-    async fn identify(&self, presented: PresentedAgent) -> Result<AgentRecord, Fault> {
+    async fn identify(&self, presented: PresentedAgent, now: DateTime<Utc>) -> Result<AgentRecord, Fault> {
         // The key takes effect only if everything else is right: a stale request must not end the old key.
-        let skew = (self.now() - presented.timestamp).abs().to_std().unwrap_or_default();
+        let skew = (now - presented.timestamp).abs().to_std().unwrap_or_default();
         let timely = skew <= self.config.clock_skew;
         let credentials = presented.credentials;
         let named = |id: &str| id == credentials.agent_id.as_str();
-        self.sign_in(Vendor::Achilles, credentials.key.expose(), |agent| named(agent.id()) && timely).await
+        let plausible = |agent: &AgentLook<'_>| timely && named(agent.id());
+        self.sign_in(Vendor::Achilles, credentials.key.expose(), now, plausible).await
     }
 }
 
 impl<S: Store> Identify<NoAuth> for Core<S> {
     type Caller = ();
 
-    async fn identify(&self, (): ()) -> Result<(), Fault> {
+    async fn identify(&self, (): (), _: DateTime<Utc>) -> Result<(), Fault> {
         Ok(())
     }
 }

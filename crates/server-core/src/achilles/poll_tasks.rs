@@ -14,9 +14,9 @@ impl<S: Store> Handle<PollTasks> for Core<S> {
         &self,
         record: AgentRecord,
         _: &Origin<'_>,
-        _: Checked<PollTasks>,
+        call: Checked<PollTasks>,
     ) -> Result<Option<Answer<OneOrMany<Task>>>, Fault> {
-        let work = self.deliver(&record, Delivery::One).await?;
+        let work = self.deliver(&record, Delivery::One, call.at()).await?;
         let Some(work) = work.first() else { return Ok(None) };
         Ok(Some(Answer::new(OneOrMany::from(task(work, &record.agent())?))))
     }

@@ -18,6 +18,7 @@ impl<S: Store> Handle<ReportResult> for Core<S> {
         _: &Origin<'_>,
         call: Checked<ReportResult>,
     ) -> Result<ResultAnswer, Fault> {
+        let at = call.at();
         let call = call.into_inner();
         let agent = record.agent();
         let mut result = call.body;
@@ -34,7 +35,7 @@ impl<S: Store> Handle<ReportResult> for Core<S> {
             step: None,
             findings: findings(&id, &result),
             result: Some(serde_json::to_value(result).map_err(|_| Fault::Internal)?),
-            at: self.now(),
+            at,
         };
         match self.store.report_work(report).await.map_err(internal)? {
             Reported::Now(work) => {

@@ -16,6 +16,7 @@ impl<S: Store> Handle<ReportStatus> for Core<S> {
         _: &Origin<'_>,
         call: Checked<ReportStatus>,
     ) -> Result<ResultAnswer, Fault> {
+        let at = call.at();
         let call = call.into_inner();
         let agent = record.agent();
         let said = call.body;
@@ -33,7 +34,7 @@ impl<S: Store> Handle<ReportStatus> for Core<S> {
             step: Some(step),
             result: failure.map(|error| ended_by_server(&error, &error)),
             findings: Vec::new(),
-            at: self.now(),
+            at,
         };
         match self.store.report_work(report).await.map_err(internal)? {
             Reported::Now(work) => {

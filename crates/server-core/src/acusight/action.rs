@@ -19,17 +19,13 @@ impl<S: Store> Core<S> {
         device: &AgentRecord,
         origin: &Origin<'_>,
         model: Option<String>,
+        at: DateTime<Utc>,
     ) -> Result<Vec<DeviceAction>, Fault> {
-        if is_quiet(device, model.as_deref(), self.now()) {
+        if is_quiet(device, model.as_deref(), at) {
             return Ok(Vec::new());
         }
-        let report = ModelReport {
-            agent: device.no(),
-            model,
-            action: self.new_id(),
-            ttl: self.config.work_ttl,
-            at: self.now(),
-        };
+        let report =
+            ModelReport { agent: device.no(), model, action: self.new_id(), ttl: self.config.work_ttl, at };
         let call = || self.store.reconcile_model(report);
         let reconciled = self.handing_over(device, call, |found| &found.handed_over).await?;
         let device = reconciled.agent;

@@ -15,9 +15,10 @@ impl<S: Store> Handle<DeviceCheckin> for Core<S> {
         origin: &Origin<'_>,
         call: Checked<DeviceCheckin>,
     ) -> Result<DeviceCheckinResponse, Fault> {
+        let at = call.at();
         // What the device runs it says at the other check-in.
-        let actions = self.actions_for(&device, origin, None).await?;
-        self.renew(&device, report(call.into_inner().body));
+        let actions = self.actions_for(&device, origin, None, at).await?;
+        self.renew(&device, report(call.into_inner().body), at);
         Ok(DeviceCheckinResponse::new(actions))
     }
 }

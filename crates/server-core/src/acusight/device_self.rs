@@ -14,12 +14,13 @@ impl<S: Store> Handle<DeviceSelf> for Core<S> {
         _: &Origin<'_>,
         _: Checked<DeviceSelf>,
     ) -> Result<Enveloped<DeviceSelfData>, Fault> {
-        let device = device.agent();
         let mut data = DeviceSelfData::default();
-        data.device_id = Some(device.id.as_str().into());
-        data.endpoint_id = Some(device.id.as_str().into());
-        data.name = Some(device.name.clone());
-        data.organization_id = Some(organization(device.tenant));
+        device.look(|row| {
+            data.device_id = Some(row.id().into());
+            data.endpoint_id = Some(row.id().into());
+            data.name = Some(row.name().to_owned());
+            data.organization_id = Some(organization(row.tenant));
+        });
         // A token makes a device approved at once, and one that is shut out cannot sign in.
         data.status = Some(DeviceStatus::Approved);
         Ok(Enveloped::new(data))

@@ -11,6 +11,7 @@ mod wish;
 pub(crate) use action::word;
 pub(crate) use wish::settle;
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::acusight::{DeviceKey, DeviceKeyAuth};
 use fleetwire_protocol::{Fault, Subject};
 
@@ -22,8 +23,8 @@ use crate::{Core, Identify};
 impl<S: Store> Identify<DeviceKeyAuth> for Core<S> {
     type Caller = AgentRecord;
 
-    async fn identify(&self, key: DeviceKey) -> Result<AgentRecord, Fault> {
-        self.sign_in(Vendor::Acusight, key.expose(), |_| true).await
+    async fn identify(&self, key: DeviceKey, now: DateTime<Utc>) -> Result<AgentRecord, Fault> {
+        self.sign_in(Vendor::Acusight, key.expose(), now, |_| true).await
     }
 }
 

@@ -21,6 +21,7 @@ impl<S: Store> Handle<NotifyImage> for Core<S> {
         _: &Origin<'_>,
         call: Checked<NotifyImage>,
     ) -> Result<ImageNotificationResponse, Fault> {
+        let at = call.at();
         let request = call.into_inner().body;
         own(&device, request.device_id.as_str())?;
         let image = NewImage {
@@ -33,7 +34,7 @@ impl<S: Store> Handle<NotifyImage> for Core<S> {
             height: request.height,
             model: [request.model_id.map(ModelId::into_string), request.model_name, request.model_version],
             annotations: request.annotations.iter().map(annotation).collect(),
-            at: self.now(),
+            at,
         };
         match self.store.record_image(image, self.config.batches).await.map_err(internal)? {
             Recorded::Now { image, batch } | Recorded::Before { image, batch } => {

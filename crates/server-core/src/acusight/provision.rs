@@ -17,6 +17,7 @@ impl<S: Store> Handle<Provision> for Core<S> {
         origin: &Origin<'_>,
         call: Checked<Provision>,
     ) -> Result<Enveloped<ProvisionData>, Fault> {
+        let at = call.at();
         let request = call.into_inner().body;
         let device = request.device_info;
         let key = DeviceKey::from(self.mint(DeviceKey::PREFIX));
@@ -44,7 +45,7 @@ impl<S: Store> Handle<Provision> for Core<S> {
                 facts,
                 labels: BTreeMap::new(),
                 key: Some(Digest::of(key.expose())),
-                at: self.now(),
+                at,
             },
         };
         let agent = self.enroll(enrolment).await?;

@@ -34,6 +34,7 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         _: &Origin<'_>,
         call: Checked<Heartbeat>,
     ) -> Result<HeartbeatResponse, Fault> {
+        let now = call.at();
         let Call { params, body: mut request } = call.into_inner();
         let mut numbers: Vec<_> = request.reported_agents().map(|agent| agent.id).collect();
         if let Some(agent) = &params.agent {
@@ -45,7 +46,6 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         }
         // The rules have seen to it that one of the two is there; the body wins.
         let fingerprint = request.host.fingerprint.take().or(params.fingerprint).ok_or(Fault::Internal)?;
-        let now = self.now();
         let told = Told {
             tenant: scope.tenant,
             bound: scope.agent.filter(|_| own.is_none()),
@@ -67,16 +67,16 @@ impl<S: Store> Handle<Heartbeat> for Core<S> {
         let meta = &request.host.meta;
         #[expect(clippy::cast_precision_loss, reason = "a second in a hundred million years")]
         let up = meta.uptime_seconds as f64;
-        self.sight(&record, &sightings::Host { name: Some(&meta.hostname), up: Some(up) });
-        self.renew(&record, host_report(&request));
+        self.sight(&record, &sightings::Host { name: Some(&meta.hostname), up: Some(up) }, now);
+        self.renew(&record, host_report(&request), now);
         for (record, _) in agents.iter().flatten() {
-            self.sight(record, &sightings::Host { name: Some(fingerprint.as_str()), up: None });
-            self.renew(record, agent_report(&request));
+            self.sight(record, &sightings::Host { name: Some(fingerprint.as_str()), up: None }, now);
+            self.renew(record, agent_report(&request), now);
         }
         let online = all
             .iter()
             .filter_map(|no| self.registry.agent(*no))
-            .filter(|record| matches!(self.liveness(record), Liveness::Online | Liveness::Delayed))
+            .filter(|record| matches!(self.liveness(record, now), Liveness::Online | Liveness::Delayed))
             .count();
 
         // What is known of the host by now is what it has just said.
@@ -195,7 +195,7 @@ impl<S: Store> Core<S> {
             if disabled || told.bound.is_some_and(|bound| bound != record.no()) {
                 return Err(Fault::NotYours(Subject::Host));
             }
-            let is_quiet = told.updates.is_empty() && !(told.commands && record.lease().has_work(self.now()));
+            let is_quiet = told.updates.is_empty() && !(told.commands && record.lease().has_work(told.at));
             if is_known
                 && is_quiet
                 && let Some((agents, all)) = self.known_on(record.no(), &told)
@@ -225,14 +225,13 @@ impl<S: Store> Core<S> {
                     note(&host, no, told);
                 }
                 let put = |agent: Agent| {
-                    self.registry.put_member(agent.clone());
-                    let record = self.registry.agent(agent.no)?;
+                    let record = self.registry.put_member(agent);
                     let summary = record.look(summary);
-                    Some((record, summary))
+                    (record, summary)
                 };
                 let (created_at, updated_at) = (host.created_at, host.updated_at);
                 let record = self.registry.put(host);
-                let agents = agents.into_iter().map(|agent| agent.and_then(put)).collect();
+                let agents = agents.into_iter().map(|agent| agent.map(put)).collect();
                 self.registry.set_members(record.no(), all.clone());
                 Ok(HostNow { record, created_at, updated_at, agents, all, commands: handed_over.work })
             }

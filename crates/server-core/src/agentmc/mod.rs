@@ -6,6 +6,7 @@ mod wish;
 
 pub(crate) use wish::{settle, word};
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::agentmc::{ApiKey, ApiKeyAuth, Defaults};
 use fleetwire_protocol::{Fault, Place, Violation};
 
@@ -18,8 +19,8 @@ use crate::{Core, Identify};
 impl<S: Store> Identify<ApiKeyAuth> for Core<S> {
     type Caller = KeyScope;
 
-    async fn identify(&self, key: ApiKey) -> Result<KeyScope, Fault> {
-        self.scope(Vendor::AgentMc, key.expose()).await
+    async fn identify(&self, key: ApiKey, now: DateTime<Utc>) -> Result<KeyScope, Fault> {
+        self.scope(Vendor::AgentMc, key.expose(), now).await
     }
 }
 
@@ -36,7 +37,7 @@ impl<S: Store> Core<S> {
     /// The one agent that a key is good for, if it is that of an agent and not of a host or a tenant.
     fn own_agent(&self, scope: KeyScope) -> Option<AgentRecord> {
         let own = self.registry.agent(scope.agent?)?;
-        (own.look(|row| row.kind) == Kind::Agent).then_some(own)
+        (own.identity().kind == Kind::Agent).then_some(own)
     }
 }
 

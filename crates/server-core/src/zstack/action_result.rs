@@ -16,13 +16,14 @@ impl<S: Store> Handle<GetActionResult> for Core<S> {
         _: &Origin<'_>,
         call: Checked<GetActionResult>,
     ) -> Result<ActionResult, Fault> {
+        let at = call.at();
         let asked = call.into_inner().params;
         let agent = self.covered(scope, asked.uuid.as_str()).await?.agent();
         let id = asked.action_id.as_str().to_owned();
         let found = self.store.work_named(agent.tenant, id).await.map_err(internal)?;
         let mut work = found.map(|(work, _)| work).filter(|work| work.agent == agent.no);
         let work = work.as_mut().ok_or(Fault::Unknown(Subject::Action))?;
-        work.look(self.now());
+        work.look(at);
 
         let mut result = ActionResult::default();
         result.action_id = Some(asked.action_id);

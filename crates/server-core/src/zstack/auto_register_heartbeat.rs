@@ -19,6 +19,7 @@ impl<S: Store> Handle<AutoRegisterHeartbeat> for Core<S> {
         _: &Origin<'_>,
         call: Checked<AutoRegisterHeartbeat>,
     ) -> Result<AutoRegisterReply, Fault> {
+        let at = call.at();
         let body = call.into_inner().body;
         let says = NewAgent {
             tenant: scope.tenant,
@@ -32,7 +33,7 @@ impl<S: Store> Handle<AutoRegisterHeartbeat> for Core<S> {
             facts: Map::from_iter([("type".to_owned(), body.kind.as_str().into())]),
             labels: BTreeMap::new(),
             key: None,
-            at: self.now(),
+            at,
         };
 
         let known = self.registry.named(scope.tenant, Vendor::ZStack, Kind::Agent, body.agent_id.as_str());
@@ -53,7 +54,7 @@ impl<S: Store> Handle<AutoRegisterHeartbeat> for Core<S> {
         // What the store knows may be newer than what was known here.
         covers(scope, &record)?;
 
-        self.sight(&record, &Host { name: None, up: Some(body.uptime.get()) });
+        self.sight(&record, &Host { name: None, up: Some(body.uptime.get()) }, at);
         let mut report = report([
             ("uptime_seconds", Some(body.uptime)),
             ("cpu_percent", body.cpu),
@@ -63,7 +64,7 @@ impl<S: Store> Handle<AutoRegisterHeartbeat> for Core<S> {
             #[expect(clippy::cast_precision_loss, reason = "nobody needs the last digits of such a queue")]
             report.metrics.insert("queue_depth".to_owned(), depth as f64);
         }
-        self.renew(&record, report);
+        self.renew(&record, report, at);
         let mut reply = AutoRegisterReply::default();
         reply.accepted = Some(true);
         reply.agent_id = Some(body.agent_id);

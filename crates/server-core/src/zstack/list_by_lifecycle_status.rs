@@ -20,6 +20,7 @@ impl<S: Store> Handle<ListByLifecycleStatus> for Core<S> {
         _: &Origin<'_>,
         call: Checked<ListByLifecycleStatus>,
     ) -> Result<LifecyclePage, Fault> {
+        let at = call.at();
         let asked = call.into_inner().params;
         let limit = figure(asked.limit.as_ref(), "limit", PAGE.0, 1, PAGE.1)?;
         let offset = figure(asked.offset.as_ref(), "offset", 0, 0, HIGHEST_NO)?;
@@ -31,7 +32,7 @@ impl<S: Store> Handle<ListByLifecycleStatus> for Core<S> {
                     && row.kind == Kind::Agent
                     && !row.disabled
             });
-            is_seen && status(self.liveness(record)) == asked.status
+            is_seen && status(self.liveness(record, at)) == asked.status
         };
         let mut found: Vec<_> = match scope.agent {
             // A token of one agent sees that one.

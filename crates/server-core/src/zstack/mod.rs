@@ -13,6 +13,7 @@ pub(crate) use wish::settle;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use fleetwire_protocol::wire::{JsonText, Number, Timestamp};
 use fleetwire_protocol::zstack::{self, AgentStatus, AgentType, BearerAuth, BearerToken};
 use fleetwire_protocol::{Fault, Subject};
@@ -37,8 +38,8 @@ const LABELS: &str = "labels";
 impl<S: Store> Identify<BearerAuth> for Core<S> {
     type Caller = KeyScope;
 
-    async fn identify(&self, token: BearerToken) -> Result<KeyScope, Fault> {
-        self.scope(Vendor::ZStack, token.expose()).await
+    async fn identify(&self, token: BearerToken, now: DateTime<Utc>) -> Result<KeyScope, Fault> {
+        self.scope(Vendor::ZStack, token.expose(), now).await
     }
 }
 
@@ -51,10 +52,10 @@ impl<S: Store> Core<S> {
         Ok(record)
     }
 
-    /// An agent's record as it is told.
-    fn told(&self, record: &AgentRecord) -> zstack::Agent {
+    /// An agent's record as it is told at a time.
+    fn told(&self, record: &AgentRecord, at: DateTime<Utc>) -> zstack::Agent {
         let mut told = zstack::Agent::default();
-        told.status = Some(status(self.liveness(record)));
+        told.status = Some(status(self.liveness(record, at)));
         told.last_heartbeat_at = record.lease().last_seen().map(Timestamp::seconds);
         record.look(|agent| {
             let text = |name: &str| agent.text(name).map(str::to_owned);

@@ -21,6 +21,7 @@ impl<S: Store> Handle<Register> for Core<S> {
         if scope.agent.is_some() {
             return Err(Fault::NotYours(Subject::Fleet));
         }
+        let at = call.at();
         let body = call.into_inner().body;
         let facts = [
             ("type", Some(body.kind.as_str().to_owned())),
@@ -42,10 +43,10 @@ impl<S: Store> Handle<Register> for Core<S> {
             facts: Map::from_iter(facts),
             labels: BTreeMap::new(),
             key: None,
-            at: self.now(),
+            at,
         };
         match self.store.announce(agent, self.config.agents_per_tenant).await.map_err(internal)? {
-            Announced::New(agent) | Announced::Known(agent) => Ok(self.told(&self.registry.put(agent))),
+            Announced::New(agent) | Announced::Known(agent) => Ok(self.told(&self.registry.put(agent), at)),
             Announced::Full => Err(FULL),
         }
     }

@@ -21,6 +21,7 @@ impl<S: Store> Handle<SendAction> for Core<S> {
         _: &Origin<'_>,
         call: Checked<SendAction>,
     ) -> Result<ActionReply, Fault> {
+        let at = call.at();
         let asked = call.into_inner().params;
         let agent = self.covered(scope, asked.uuid.as_str()).await?.agent();
         // An agent reports; it is not the one to say what agents do.
@@ -44,7 +45,7 @@ impl<S: Store> Handle<SendAction> for Core<S> {
             ttl: self.config.work_ttl,
             timeout: Some(TIMEOUT),
             max_retries: 0,
-            at: self.now(),
+            at,
         };
         // No word of the request tells a wish that is sent again from a second one.
         let work = match self.store.ask(work, WAITING).await.map_err(internal)? {

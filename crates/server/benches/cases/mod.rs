@@ -228,7 +228,7 @@ fn achilles_heartbeat(server: &Server) -> Sent<achilles::Heartbeat> {
     let hour = Duration::from_secs(3600);
     let token = wait(server.issue_token(DEFAULT_TENANT, Vendor::Achilles, hour, 1)).unwrap().1;
     let request = achilles::EnrollRequest::new(&*token, "ws-1", "linux".into(), "amd64".into(), "0.5.11");
-    let (call, context) = (Call::<achilles::Enroll>::new(request), server.context());
+    let (call, context) = (Call::<achilles::Enroll>::new(request), server.context(Still.now()));
     let data = wait(answer(&**server, (), &ORIGIN, call, &context)).unwrap().data;
     Sent {
         credentials: AgentCredentials::new(data.agent_id.clone(), data.key().unwrap().clone()),

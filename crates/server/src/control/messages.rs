@@ -137,7 +137,7 @@ pub struct AgentBody {
 
 impl From<AgentView> for AgentBody {
     fn from(view: AgentView) -> Self {
-        let agent = &*view.agent;
+        let agent = &view.agent;
         Self {
             number: agent.no,
             vendor: agent.vendor.to_string(),

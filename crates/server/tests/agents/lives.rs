@@ -62,7 +62,7 @@ impl Doings {
 fn register(core: &Fleet, vendor: Vendor, kind: Kind, no: Option<i64>) -> String {
     let wish =
         Registration { vendor, kind, no, id: None, name: None, facts: Map::new(), labels: BTreeMap::new() };
-    now(core.register(DEFAULT_TENANT, wish)).unwrap().0.agent.id.clone()
+    now(core.register(DEFAULT_TENANT, wish)).unwrap().0.agent.id
 }
 
 fn token(core: &Fleet, vendor: Vendor) -> String {

@@ -205,12 +205,12 @@ impl Arrival<'_> {
         E: Validate,
         Core<MemoryStore>: Handle<E>,
     {
-        let headers = self.request.headers();
-        let caller = admit::<E, _>(self.core, headers).await?;
+        let (headers, now) = (self.request.headers(), self.core.now());
+        let caller = admit::<E, _>(self.core, headers, now).await?;
         let segment = |name: &str| self.params.get(name);
         let call: Call<E> = codec::decode(segment, self.request.uri().query(), headers, self.request.body())?;
         let origin = Origin { public_url: None, scheme: "http", host: HOST, mount: mount::<E::Vendor>() };
-        answer::<E, _>(self.core, caller, &origin, call, &self.core.context()).await
+        answer::<E, _>(self.core, caller, &origin, call, &self.core.context(now)).await
     }
 }
 

@@ -204,9 +204,9 @@ where
     E::Auth::attach(credentials, at, &mut headers).map_err(|_| Fault::Internal)?;
     let body = E::Request::write(&call.body).map_err(|_| Fault::Internal)?;
     drop(call);
-    let caller = admit::<E, _>(core, &headers).await?;
+    let caller = admit::<E, _>(core, &headers, core.now()).await?;
     let call = codec::decode::<E>(|_| segment, None, &headers, &body)?;
-    answer::<E, _>(core, caller, &ORIGIN, call, &core.context()).await
+    answer::<E, _>(core, caller, &ORIGIN, call, &core.context(core.now())).await
 }
 
 /// Has the core do what is asked.
@@ -326,9 +326,9 @@ async fn perform_as<S: Store>(core: &Core<S>, ask: Ask) -> Answered {
             let credentials = BearerToken::from(key);
             let mut headers = HeaderMap::new();
             BearerAuth::attach(&credentials, now, &mut headers).map_err(|_| Fault::Internal)?;
-            let caller = admit::<zstack::SendAction, _>(core, &headers).await?;
+            let caller = admit::<zstack::SendAction, _>(core, &headers, core.now()).await?;
             let call = Call::<zstack::SendAction>::with(path, Default::default());
-            let answer = answer(core, caller, &ORIGIN, call, &core.context()).await?;
+            let answer = answer(core, caller, &ORIGIN, call, &core.context(core.now())).await?;
             Ok(Answer::Action(answer.action_id.map(|id| id.to_string()).unwrap_or_default()))
         }
         Ask::Hosts { key, host, version: number, agents } => {

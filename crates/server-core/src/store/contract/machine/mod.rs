@@ -1033,7 +1033,7 @@ fn agree(world: &mut Model, reality: &Reality, now: i64) -> Result<(), String> {
         let view = views.get(&agent.no).ok_or_else(|| format!("the server does not know {who}"))?;
         // Of two rows that were written at once the server may keep the older one until the next is written; but never
         // of what decides who is let in.
-        let known = &*view.agent;
+        let known = &view.agent;
         let decisive =
             |agent: &Agent| (agent.activated, agent.rotation, agent.rotating, agent.disabled, agent.departed);
         same!(format!("keys of {who} as the server knows it"), decisive(known), decisive(agent));
