@@ -111,6 +111,14 @@ fn a_source_that_has_no_more_ends_the_run_and_every_request_is_accounted_for() {
 }
 
 #[test]
+fn a_wakeful_run_counts_and_ends_as_any_other_and_is_no_bottleneck_by_that() {
+    let plan = Plan { wakeful: true, ..closed(answering(OK), 2) };
+    let (run, source) = engine::run(&plan, Repeat::times(50), &mut ()).unwrap();
+    assert_eq!((run.tally.kinds()[0].answers(), run.sent, source.seen.len()), (50, 50, 50));
+    assert!(!matches!(run.bottleneck(&plan), Some(Bottleneck::Cpu(_))));
+}
+
+#[test]
 fn answers_are_read_however_they_are_framed() {
     for (answer, status, body) in [
         (&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"[..], 200, &b"abc"[..]),

@@ -165,6 +165,8 @@ struct Stand<'a> {
     place: PathBuf,
     /// Requests that were sent so far.
     sent: u64,
+    /// What one cost the generator while it could sleep.
+    generator: Duration,
 }
 
 impl<'a> Stand<'a> {
@@ -178,15 +180,18 @@ impl<'a> Stand<'a> {
         let place = folder.join("server");
         fleet.copy(&place)?;
         let ours = Server::ours(arguments.core, &place, row.variant)?;
-        let mut stand = Self { row, fleet, duration, ours, place, sent: 0 };
+        let mut stand = Self { row, fleet, duration, ours, place, sent: 0, generator: Duration::ZERO };
         let plan = Plan {
             duration: Duration::from_secs(120),
             warm_up: Duration::ZERO,
+            wakeful: false,
             ..stand.plan(&stand.ours, Pacing::Closed)
         };
         // At the first use of a key the store is asked, and whoever asks for another key meanwhile asks again.
         for _ in 0..2 {
-            stand.sent += round(&stand.ours, &plan, stand.ready(&stand.ours)?.once())?.all;
+            let all = round(&stand.ours, &plan, stand.ready(&stand.ours)?.once())?;
+            stand.sent += all.all;
+            stand.generator = all.run.cpu_per_request().unwrap_or_default();
         }
         Ok(stand)
     }
@@ -194,6 +199,7 @@ impl<'a> Stand<'a> {
     fn plan(&self, server: &Server, pacing: Pacing) -> Plan {
         Plan {
             warm_up: self.duration / 3,
+            wakeful: true,
             ..Plan::new(server.address, self.row.clients, pacing, self.duration)
         }
     }
@@ -257,13 +263,11 @@ pub(crate) fn row(
     bar.inc(1);
 
     let mut rounds = Vec::new();
-    let mut own = Vec::new();
     let mut best: f64 = 0.0;
     for _ in 0..arguments.rounds.max(1) {
         let least = round(bare, &stand.plan(bare, Pacing::Closed), stand.ready(bare)?)?;
         let full = stand.round(&stand.plan(&stand.ours, Pacing::Closed))?;
         best = best.max(full.run.rate());
-        own.push(full.run.cpu_per_request().unwrap_or_default().as_secs_f64() * 1e6);
         rounds.push(json!({
             "bare_us": least.micros, "ours_us": full.micros,
             "bare_rate": least.run.rate(), "ours_rate": full.run.rate(),
@@ -276,7 +280,7 @@ pub(crate) fn row(
     let micros = |share| counts.latency.quantile(share).as_micros();
     bar.inc(1);
 
-    let answered = stand.sent;
+    let (answered, generator) = (stand.sent, stand.generator);
     let committed = stand.end()?;
     let batch = committed.and_then(|(groups, calls)| {
         // A check-in shares a call with others; anything else that is committed is a call of its own.
@@ -285,7 +289,7 @@ pub(crate) fn row(
     });
     Ok(json!({
         "row": row.name, "operation": row.operation, "variant": row.variant.name(), "clients": row.clients,
-        "known": fleet.acusight.len(), "rounds": rounds, "generator_us": own,
+        "known": fleet.acusight.len(), "rounds": rounds, "generator_us": generator.as_secs_f64() * 1e6,
         "latency": {
             "rate": best * SHARE, "p50_us": micros(0.5), "p99_us": micros(0.99), "p999_us": micros(0.999),
             "answers": counts.answers(), "behind_us": steady.behind.as_micros(),

@@ -85,6 +85,10 @@ pub struct Plan {
     /// Whether to look at the clock again and again for the last two milliseconds before a request is due, so that it
     /// leaves to the microsecond. It takes all of a core, and so says nothing of the CPU that load costs.
     pub exact: bool,
+    /// Whether to look for answers again and again instead of sleeping until there are some. Where both sides are on one
+    /// machine, it is the server that is charged with waking a generator that sleeps, and the quicker the server the more
+    /// often. It takes all of a core too.
+    pub wakeful: bool,
 }
 
 impl Plan {
@@ -100,6 +104,7 @@ impl Plan {
             duration,
             timeout: Duration::from_secs(10),
             exact: false,
+            wakeful: false,
         }
     }
 
@@ -275,8 +280,8 @@ impl Run {
         self.cpu.map(|cpu| cpu / sent)
     }
 
-    /// Whether the generator was too slow for what it was to measure. Says nothing of a run that was to be exact, which is
-    /// always busy.
+    /// Whether the generator was too slow for what it was to measure. Says nothing of a run that was to be exact or
+    /// wakeful, which is always busy.
     #[must_use]
     pub fn bottleneck(&self, plan: &Plan) -> Option<Bottleneck> {
         let late = self.lateness.quantile(0.99);
@@ -284,7 +289,7 @@ impl Run {
             return Some(Bottleneck::Late(late));
         }
         let busy = self.cpu?.as_secs_f64() / self.window.as_secs_f64().max(f64::MIN_POSITIVE);
-        (busy > 0.9 && !plan.exact).then_some(Bottleneck::Cpu(busy))
+        (busy > 0.9 && !plan.exact && !plan.wakeful).then_some(Bottleneck::Cpu(busy))
     }
 
     /// Adds what another thread has seen in the same time.
@@ -520,6 +525,14 @@ async fn drive<S: Source, O: Observer>(plan: &Plan, source: S, observer: &mut O)
         sooner: Notify::new(),
     });
 
+    if plan.wakeful {
+        // Whoever has something to do does not sleep. It ends with the runtime.
+        drop(tokio::spawn(async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        }));
+    }
     let mut tasks = JoinSet::new();
     for _ in 0..plan.connections.max(1) {
         tasks.spawn(Arc::clone(&worker).serve_connection());
