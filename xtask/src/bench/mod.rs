@@ -38,9 +38,8 @@ const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 pub(crate) struct Args {
     #[command(subcommand)]
     what: Option<What>,
-    /// Print the figures as one JSON object, and nothing else on standard output.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     /// Three short rounds and 10,000 known devices: for a look, not for a page.
     #[arg(long)]
     quick: bool,
@@ -53,7 +52,15 @@ pub(crate) struct Args {
     /// The core that load comes from.
     #[arg(long, default_value_t = 1, value_name = "CORE")]
     load_core: usize,
-    /// Put the figures into docs/performance.json and the tables into docs/performance.md.
+}
+
+/// Where figures go.
+#[derive(clap::Args)]
+struct Output {
+    /// Print the figures as one JSON object, and nothing else on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Put the figures into docs/performance.json, and tables and plots into docs.
     #[arg(long)]
     write: bool,
 }
@@ -65,7 +72,7 @@ enum What {
     /// Measure servers that know 1,000, 10,000, 100,000 and 1,000,000 agents.
     Scale(ScaleArgs),
     /// Measure how many heartbeats a second pass under the virtual clock, on one core.
-    Rehearse(RehearseArgs),
+    Rehearse(Output),
     /// Draw where a server's processor time goes while it serves an operation.
     Flame(flame::Args),
     /// Write the tables and plots of docs/performance.md again from docs/performance.json.
@@ -74,25 +81,26 @@ enum What {
 
 #[derive(clap::Args)]
 struct ScaleArgs {
-    /// Print the figures as one JSON object, and nothing else on standard output.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     /// Only up to 100,000 agents, and short rounds.
     #[arg(long)]
     quick: bool,
-    /// Put the figures into docs/performance.json, and tables and plots into docs.
-    #[arg(long)]
-    write: bool,
 }
 
-#[derive(clap::Args)]
-struct RehearseArgs {
-    /// Print the figures as one JSON object, and nothing else on standard output.
-    #[arg(long)]
-    json: bool,
-    /// Put the figures into docs/performance.json and docs/performance.md.
-    #[arg(long)]
-    write: bool,
+impl Output {
+    /// Puts figures where they are to go, those that are kept by a member that names them.
+    fn put(&self, root: &Path, table: &str, name: &str, found: Vec<Value>) -> Result<()> {
+        if self.json {
+            println!("{}", json!({table: found}));
+        }
+        if self.write {
+            let mut figures = page::read(root)?;
+            page::put(&mut figures, table, name, found);
+            page::write(root, &figures)?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs what was asked for.
@@ -104,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         Some(What::Instructions(args)) => instructions::run(&root, args),
         Some(What::Scale(args)) => scale(&root, args),
-        Some(What::Rehearse(args)) => rehearse(&root, args),
+        Some(What::Rehearse(output)) => rehearse(&root, output),
         Some(What::Flame(args)) => flame::run(&root, args),
         Some(What::Page) => page::write(&root, &page::read(&root)?),
         None => rows(&root, args),
@@ -122,27 +130,22 @@ fn rows(root: &Path, args: &Args) -> Result<()> {
     for row in &chosen {
         command.args(["--row", row]);
     }
-    if !args.json {
+    if !args.output.json {
         println!("{}", table::HEAD);
     }
     let found = lines(&mut command, |row| {
-        if !args.json {
+        if !args.output.json {
             println!("{}", table::line(row));
         }
     })?;
-    if args.json {
-        println!("{}", json!({"rows": found}));
-    }
-    if args.write {
-        let mut figures = page::read(root)?;
-        page::put_rows(&mut figures, found);
-        page::write(root, &figures)?;
-    }
-    Ok(())
+    args.output.put(root, "rows", "row", found)
 }
 
 fn scale(root: &Path, args: &ScaleArgs) -> Result<()> {
     let program = cargo_bench::build(root, PACKAGE, "--bench", BENCH)?;
+    if !args.output.json {
+        println!("{}", table::SCALE_HEAD);
+    }
     let mut found = Vec::new();
     for size in SIZES.into_iter().filter(|size| !args.quick || *size <= 100_000) {
         let mut command = pinned(&program, 1, 0, root)?;
@@ -151,25 +154,17 @@ fn scale(root: &Path, args: &ScaleArgs) -> Result<()> {
             command.args(["--rounds", "3", "--milliseconds", "300"]);
         }
         let one = lines(&mut command, |_| {})?;
-        if !args.json {
+        if !args.output.json {
             one.iter().for_each(|one| println!("{}", table::scale_line(one)));
         }
         found.extend(one);
     }
-    if args.json {
-        println!("{}", json!({"scale": found}));
-    }
-    if args.write {
-        let mut figures = page::read(root)?;
-        figures["scale"] = found.into();
-        page::write(root, &figures)?;
-    }
-    Ok(())
+    args.output.put(root, "scale", "agents", found)
 }
 
-fn rehearse(root: &Path, args: &RehearseArgs) -> Result<()> {
+fn rehearse(root: &Path, output: &Output) -> Result<()> {
     let program = cargo_bench::build(root, PACKAGE, "--bin", PACKAGE)?;
-    if !args.json {
+    if !output.json {
         println!("{}", table::REHEARSE_HEAD);
     }
     let mut found = Vec::new();
@@ -187,20 +182,12 @@ fn rehearse(root: &Path, args: &RehearseArgs) -> Result<()> {
         }
         let all: Vec<_> = rounds.iter().filter_map(|world| world.get("heartbeats_per_second")).collect();
         let one = json!({"fleet": fleet, "heartbeats_per_second": all});
-        if !args.json {
+        if !output.json {
             println!("{}", table::rehearse_line(&one));
         }
         found.push(one);
     }
-    if args.json {
-        println!("{}", json!({"rehearse": found}));
-    }
-    if args.write {
-        let mut figures = page::read(root)?;
-        figures["rehearse"] = found.into();
-        page::write(root, &figures)?;
-    }
-    Ok(())
+    output.put(root, "rehearse", "fleet", found)
 }
 
 /// The program on its core, told which core its servers have.

@@ -27,16 +27,16 @@ pub(crate) fn read(root: &Path) -> Result<Value> {
     }
 }
 
-/// Puts rows in place of those of the same name, and new ones at the end.
-pub(crate) fn put_rows(figures: &mut Value, rows: Vec<Value>) {
-    let mut kept = figures.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
+/// Puts rows of a table in place of those of the same name, and new ones at the end.
+pub(crate) fn put(figures: &mut Value, table: &str, name: &str, rows: Vec<Value>) {
+    let mut kept = figures.get(table).and_then(Value::as_array).cloned().unwrap_or_default();
     for row in rows {
-        match kept.iter_mut().find(|known| known.get("row") == row.get("row")) {
+        match kept.iter_mut().find(|known| known.get(name) == row.get(name)) {
             Some(known) => *known = row,
             None => kept.push(row),
         }
     }
-    figures["rows"] = kept.into();
+    figures[table] = kept.into();
 }
 
 /// Writes the figures, the tables of the page, and the plots.
@@ -62,7 +62,7 @@ pub(crate) fn write(root: &Path, figures: &Value) -> Result<()> {
     }
     fs::write(root.join(FIGURES), format!("{figures:#}\n"))?;
     fs::write(root.join(PAGE), page)?;
-    println!("Written: {PAGE}, {FIGURES}");
+    eprintln!("Written: {PAGE}, {FIGURES}");
     Ok(())
 }
 
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn rows_replace_those_of_their_name_and_keep_their_places() {
         let mut figures = json!({"rows": [{"row": "a", "n": 1}, {"row": "b", "n": 1}], "scale": [1]});
-        put_rows(&mut figures, vec![json!({"row": "c"}), json!({"row": "a", "n": 2})]);
+        put(&mut figures, "rows", "row", vec![json!({"row": "c"}), json!({"row": "a", "n": 2})]);
         assert_eq!(
             figures,
             json!({"rows": [{"row": "a", "n": 2}, {"row": "b", "n": 1}, {"row": "c"}], "scale": [1]})
