@@ -538,7 +538,7 @@ impl Registry {
     }
 
     pub(crate) fn named(&self, tenant: No, vendor: Vendor, kind: Kind, id: &str) -> Option<AgentRecord> {
-        let hash = self.hasher.hash_one((tenant, vendor, kind, id));
+        let hash = self.hash_of_name(tenant, vendor, kind, id);
         let is_it = |place: &Place| {
             self.records.slot(*place).is_some_and(|slot| {
                 let identity = slot.identity();
@@ -549,8 +549,12 @@ impl Registry {
         self.records.get(self.names.find(hash, is_it)?)
     }
 
+    fn hash_of_name(&self, tenant: No, vendor: Vendor, kind: Kind, id: &str) -> u64 {
+        self.hasher.hash_one((tenant, vendor, kind, id))
+    }
+
     fn hash_of_name_at(&self, place: Place) -> u64 {
-        let hash = |row: &AgentLook<'_>| self.hasher.hash_one((row.tenant, row.vendor, row.kind, row.id()));
+        let hash = |row: &AgentLook<'_>| self.hash_of_name(row.tenant, row.vendor, row.kind, row.id());
         self.records.slot(place).map_or(0, |slot| slot.look(hash))
     }
 
@@ -601,7 +605,8 @@ impl Registry {
         if let Some(seen) = slot.lease.last_seen().filter(|_| slot.lease.is_online()) {
             record.row.seen_from.fetch_min(seen.timestamp_millis(), Ordering::SeqCst);
         }
-        self.names.insert(self.hash_of_name_at(place), place, |place| self.hash_of_name_at(*place));
+        let name = self.hash_of_name(agent.tenant, agent.vendor, agent.kind, &agent.id);
+        self.names.insert(name, place, |place| self.hash_of_name_at(*place));
         record
     }
 
