@@ -396,12 +396,18 @@ async fn a_committed_check_in_is_in_the_store_before_it_is_answered() {
         let settings = Settings { flush_interval: Duration::from_secs(3600), ..Settings::default() };
         let server =
             TestServer::start(SqliteStore::open(&path).unwrap(), TestClock::new(), config, settings).await;
+        let beside = SqliteStore::open(&path).unwrap();
+        in_time(async {
+            while beside.restore().await.unwrap().up_until.is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
         let key = registered(&server.core, Vendor::Acusight, "cam-1").await;
         assert_eq!(server.ask(&acusight(&key)).await.status, 200);
         server.clock.advance(7000);
         assert_eq!(server.ask(&acusight(&key)).await.status, 200);
         let now = server.core.now();
-        let beside = SqliteStore::open(&path).unwrap();
         let (give, taken) = std::sync::mpsc::channel();
         let take = Box::new(move |restored| give.send(restored).unwrap());
         beside.restore_agents(i64::MIN..=i64::MAX, take).await.unwrap();
